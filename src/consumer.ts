@@ -1,0 +1,200 @@
+/**
+ * The worker half: takes jobs from RabbitMQ, asks the store what may be sent, and has a provider send it.
+ *
+ * Any number of consumers may run; `sms-verify-consumer` (cli.ts) is this function with a command line around it.
+ */
+import { Type } from '@sinclair/typebox'
+import { pino } from 'pino'
+import { createDelivery } from './delivery.ts'
+import type { Logger } from './log.ts'
+import type { SmsProvider } from './providers/provider.ts'
+import type { AmqpAddress } from './queue/connection.ts'
+import { QUEUE_PREFIX, RETRY, type Retry } from './queue/queue.ts'
+import { connectSubscriber } from './queue/rabbitmq.ts'
+import { createSecrets } from './secrets.ts'
+import {
+  createRedisStore,
+  isRedisClient,
+  openRedis,
+  type RedisAddress,
+  type RedisClient,
+} from './store/redis.ts'
+import type { Store } from './store/store.ts'
+import {
+  AmqpSchema,
+  BrandSchema,
+  checkOptions,
+  checkSecret,
+  expecting,
+  ProviderSchema,
+  QueuePrefixSchema,
+  RedisSchema,
+  SecretSchema,
+  whole,
+} from './validate.ts'
+
+export type { Logger } from './log.ts'
+export type { AmqpAddress } from './queue/connection.ts'
+export type { Retry } from './queue/queue.ts'
+export type { RedisAddress } from './store/redis.ts'
+
+export interface ConsumerOptions {
+  /** A RabbitMQ URL, several to be tried in turn, or amqplib's connect options. */
+  amqp: AmqpAddress
+  /** A Redis URL, ioredis options, or an ioredis client of yours, which stays open when the consumer closes. */
+  redis: RedisAddress | RedisClient
+  /** The same as the plugin's. */
+  secret: string | string[]
+  /** Who sends the SMS. */
+  provider: SmsProvider
+  /** Jobs in hand at once, 1 to 2000. More keeps a slow provider busier and costs memory. @default 64 */
+  concurrency?: number
+  /** Retries after `backoff · 2^(n-1)` seconds. Each delay is a queue of its own. @default { backoff: 3, max: 3 } */
+  retry?: Partial<Retry>
+  /**
+   * What to do when an SMS may or may not have been sent, after a crash or a lost answer: send it again, or let it be.
+   * A provider with an idempotency key is asked again in either case. @default 'at-least-once'
+   */
+  delivery?: 'at-least-once' | 'at-most-once'
+  /** No SMS is sent with fewer seconds of its code's life left. @default 30 */
+  minRemaining?: number
+  /** Name of the app in front of the text, for providers of free text. */
+  brand?: string
+  /** What the names of the queues begin with, as in the plugin. @default 'sms-verify' */
+  queuePrefix?: string
+  /** One line of fields per event; no code and no full number is ever in it. @default pino to stdout */
+  logger?: Logger
+}
+
+export interface Consumer {
+  /** Takes no more jobs, finishes those in hand, closes its connections. */
+  close(): Promise<void>
+  /** Resolves when the consumer is closed. */
+  closed: Promise<void>
+  /** Which parts are up: a consumer works only while both are. */
+  health(): { redis: boolean; amqp: boolean }
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/**
+ * Starts a consumer. Rejects with `SMS_VERIFY_INVALID_OPTIONS`, or after 4 s with the error that kept it from Redis or
+ * RabbitMQ. Once started it survives their outages and goes on by itself.
+ */
+export async function startConsumer(options: ConsumerOptions): Promise<Consumer> {
+  checkOptions(NAME, OptionsSchema, options)
+  checkSecret(NAME, options.secret)
+  const {
+    amqp,
+    provider,
+    concurrency = 64,
+    delivery = 'at-least-once',
+    minRemaining = 30,
+    brand,
+  } = options
+  const { queuePrefix = QUEUE_PREFIX, logger = pino() } = options
+  const retry = { ...RETRY, ...options.retry }
+
+  const store = await openStore(options.redis, logger)
+  const secrets = createSecrets(options.secret)
+  const deliver = createDelivery({
+    store,
+    secrets,
+    provider,
+    retry,
+    delivery,
+    minRemaining,
+    brand,
+    logger,
+  })
+  const subscriber = await connectSubscriber(
+    { amqp, queuePrefix, logger, retry, concurrency },
+    deliver,
+  ).catch(async (error) => {
+    await store.close()
+    throw error
+  })
+  logger.info(
+    { event: 'consumer.started', provider: provider.name, concurrency, queuePrefix },
+    'waiting for jobs',
+  )
+
+  let closed: () => void = () => {}
+  let closing: Promise<void> | undefined
+  async function close(): Promise<void> {
+    // The subscriber first: what it has in hand still needs the store.
+    await subscriber.close()
+    await store.close()
+    logger.info({ event: 'consumer.closed' }, 'closed')
+    closed()
+  }
+  const closeOnce = () => {
+    closing ??= close()
+    return closing
+  }
+  return {
+    close: closeOnce,
+    closed: new Promise((resolve) => {
+      closed = resolve
+    }),
+    health: () => ({ redis: store.ready(), amqp: subscriber.ready() }),
+    [Symbol.asyncDispose]: closeOnce,
+  }
+}
+
+async function openStore(redis: RedisAddress | RedisClient, logger: Logger): Promise<Store> {
+  if (isRedisClient(redis)) return createRedisStore(redis)
+  const client = await openRedis(redis, (error) =>
+    logger.warn({ event: 'redis.failed', error: error.message }, 'the connection to Redis failed'),
+  )
+  return createRedisStore(client, async () => {
+    await client.quit().catch(() => client.disconnect())
+  })
+}
+
+const NAME = 'startConsumer'
+
+const LoggerSchema = expecting(
+  Type.Object(
+    Object.fromEntries(
+      ['debug', 'info', 'warn', 'error'].map((level) => [level, Type.Function([], Type.Unknown())]),
+    ),
+  ),
+  'a logger with debug, info, warn and error',
+)
+
+const OptionsSchema = Type.Object(
+  {
+    amqp: AmqpSchema,
+    redis: RedisSchema,
+    secret: SecretSchema,
+    provider: ProviderSchema,
+    concurrency: Type.Optional(whole(1, 2000)),
+    retry: Type.Optional(
+      expecting(
+        Type.Object(
+          {
+            backoff: Type.Optional(
+              expecting(Type.Number({ minimum: 0.1, maximum: 60 }), 'seconds from 0.1 to 60'),
+            ),
+            max: Type.Optional(whole(0, 6)),
+          },
+          { additionalProperties: false },
+        ),
+        'an object',
+      ),
+    ),
+    delivery: Type.Optional(
+      expecting(
+        Type.Union([Type.Literal('at-least-once'), Type.Literal('at-most-once')]),
+        "'at-least-once' or 'at-most-once'",
+      ),
+    ),
+    minRemaining: Type.Optional(
+      expecting(Type.Number({ minimum: 0, maximum: 600 }), 'seconds from 0 to 600'),
+    ),
+    brand: Type.Optional(BrandSchema),
+    queuePrefix: Type.Optional(QueuePrefixSchema),
+    logger: Type.Optional(LoggerSchema),
+  },
+  { additionalProperties: false, expected: 'an object of options' },
+)

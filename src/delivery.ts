@@ -1,0 +1,227 @@
+/**
+ * The worker half's rules: what is done with one job.
+ *
+ * claim → provider → complete. Each job ends in exactly one of sent, expired, superseded, dead, state-lost and unknown,
+ * and each end is one log line.
+ */
+import { randomUUID } from 'node:crypto'
+import type { Logger } from './log.ts'
+import { maskPhone } from './phone.ts'
+import type { Outcome, SmsMessage, SmsProvider } from './providers/provider.ts'
+import type { Deliver, Disposition, Job, Retry } from './queue/queue.ts'
+import { openCode, openPhone } from './sealed.ts'
+import { deliveryKey, type Secrets } from './secrets.ts'
+import type { AttemptResult, ClaimVerdict, DeliveryStore } from './store/store.ts'
+import { composeText, type TextOptions } from './text.ts'
+
+export interface DeliveryOptions extends TextOptions {
+  store: DeliveryStore
+  secrets: Secrets
+  provider: SmsProvider
+  retry: Retry
+  /** What to do when an SMS may or may not have been sent: send it again, or let it be. */
+  delivery: 'at-least-once' | 'at-most-once'
+  /** Seconds. */
+  minRemaining: number
+  logger: Logger
+}
+
+/** Milliseconds that one call to a provider may take. */
+const PROVIDER_TIMEOUT = 10_000
+
+/** A claim keeps others away for longer than the call can take. */
+const LEASE = PROVIDER_TIMEOUT + 2000
+
+/** A first step of the retry queues is also where a job waits that nothing can be said about yet. */
+const LATER = 1
+
+export function createDelivery(options: DeliveryOptions): Deliver {
+  const { store, secrets, provider, retry, delivery, minRemaining, logger } = options
+  const again = delivery === 'at-least-once' || provider.idempotent === true
+  type Claimed = Extract<ClaimVerdict, { verdict: 'send' }>
+
+  return async function deliver(job, attempt) {
+    const about = { id: job.id, version: job.version, attempt }
+    const holder = randomUUID()
+    let claim: ClaimVerdict
+    try {
+      const times = { minRemaining: minRemaining * 1000, lease: LEASE }
+      claim = await store.claim({ ...about, ...times, holder, again })
+    } catch (error) {
+      logger.error(
+        { event: 'sms.store_failed', ...about, error: messageOf(error) },
+        'cannot ask the store, later',
+      )
+      return { then: 'retry', attempt, step: LATER }
+    }
+
+    switch (claim.verdict) {
+      case 'send':
+        return send(job, attempt, holder, claim)
+      case 'done':
+        logger.info({ event: 'sms.duplicate', ...about }, 'this attempt was made before')
+        return disposition(claim.result, attempt, 'redelivered')
+      case 'duplicate':
+        logger.info({ event: 'sms.duplicate', ...about }, 'a later attempt was made before')
+        return ACK
+      case 'busy':
+        logger.info({ event: 'sms.busy', ...about }, 'another worker has it, later')
+        return { then: 'retry', attempt, step: LATER }
+      case 'expired':
+        logger.warn(
+          { event: 'sms.expired', ...about },
+          'too little of the code’s life is left, not sent',
+        )
+        return ACK
+      case 'superseded':
+        logger.info(
+          { event: 'sms.superseded', ...about },
+          'there is a newer code or it was cancelled, not sent',
+        )
+        return ACK
+      case 'unanswered':
+        logger.warn(
+          { event: 'sms.unknown', ...about },
+          'may have been sent before a crash, not sent again',
+        )
+        return ACK
+      case 'unknown':
+        logger.warn({ event: 'sms.state_lost', ...about }, 'the store does not know it, not sent')
+        return ACK
+    }
+  }
+
+  async function send(
+    job: Job,
+    attempt: number,
+    holder: string,
+    claim: Claimed,
+  ): Promise<Disposition> {
+    const startedAt = performance.now()
+    const about = { ...job, attempt, provider: provider.name }
+    let phone: string | undefined
+    let outcome: Outcome
+    try {
+      const message = open(job, attempt, claim)
+      phone = maskPhone(message.phone)
+      outcome = await callProvider(message)
+    } catch (error) {
+      // Sealed with a secret we do not have: no later try can help.
+      logger.error(
+        { event: 'sms.unsealable', ...about, error: messageOf(error) },
+        'cannot open what is to be sent',
+      )
+      outcome = { class: 'permanent_request', code: 'unsealable' }
+    }
+
+    const result = resultOf(outcome, attempt)
+    await store.complete({ ...job, attempt, holder, result }).catch((error) => {
+      // The claim runs out by itself, so at worst the attempt counts as one without an answer.
+      logger.error(
+        { event: 'sms.store_failed', ...about, error: messageOf(error) },
+        'cannot record the result',
+      )
+    })
+    report(
+      result,
+      { ...about, phone, again: claim.again, ms: Math.round(performance.now() - startedAt) },
+      outcome,
+    )
+    return disposition(result, attempt, outcome.class)
+  }
+
+  function open({ id, version }: Job, attempt: number, claim: Claimed): SmsMessage {
+    const phone = openPhone(secrets, id, claim.sealedPhone)
+    const { code, country, ttl, locale } = openCode(secrets, id, claim.code)
+    const minutes = Math.max(1, Math.floor(ttl / 60))
+    return {
+      phone,
+      country,
+      code,
+      text: composeText({ code, minutes, country, locale }, options),
+      minutes,
+      expiresIn: Math.floor(claim.expiresIn / 1000),
+      purpose: claim.purpose,
+      ...(locale && { locale }),
+      id,
+      version,
+      attempt,
+      key: deliveryKey(id, version),
+    }
+  }
+
+  /** The provider's outcome, in bounded time; what cannot be read or was thrown may have been sent. */
+  async function callProvider(message: SmsMessage): Promise<Outcome> {
+    const abort = new AbortController()
+    let timer: NodeJS.Timeout | undefined
+    const timeout = new Promise<Outcome>((resolve) => {
+      timer = setTimeout(() => {
+        resolve({ class: 'ambiguous', code: 'timeout' })
+        abort.abort(new Error(`no answer within ${PROVIDER_TIMEOUT} ms`))
+      }, PROVIDER_TIMEOUT)
+    })
+    try {
+      const outcome = await Promise.race([
+        provider.send(message, { signal: abort.signal }),
+        timeout,
+      ])
+      if (Object.hasOwn(RESULTS, outcome?.class)) return outcome
+      return { class: 'ambiguous', code: 'unreadable outcome', alert: true }
+    } catch (error) {
+      // Its name only: an error text may quote the request.
+      return {
+        class: 'ambiguous',
+        code: error instanceof Error ? error.name : 'thrown',
+        alert: true,
+      }
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  function resultOf(outcome: Outcome, attempt: number): AttemptResult {
+    const result = RESULTS[outcome.class]
+    if (result === 'ambiguous' && !again) return 'unknown'
+    if (result !== 'ambiguous' && result !== 'retry') return result
+    return attempt <= retry.max ? 'retry' : 'failed'
+  }
+
+  function report(result: AttemptResult, about: object, outcome: Outcome): void {
+    const { class: outcomeClass, code, messageId, alert } = outcome
+    const fields = { event: EVENTS[result], ...about, outcome: outcomeClass, code, messageId }
+    const log = (level: keyof Logger, text: string) => logger[alert ? 'error' : level](fields, text)
+    if (result === 'sent') log('info', 'the provider took the SMS')
+    else if (result === 'retry') log('warn', 'not sent yet, will be tried again')
+    else if (result === 'unknown') log('warn', 'may have been sent, not tried again')
+    else log('error', 'not sent, given up')
+  }
+}
+
+const ACK: Disposition = { then: 'ack' }
+
+const RESULTS: Record<Outcome['class'], AttemptResult | 'ambiguous'> = {
+  ok: 'sent',
+  duplicate: 'sent',
+  retry: 'retry',
+  ambiguous: 'ambiguous',
+  rate_recipient: 'failed',
+  permanent_recipient: 'failed',
+  permanent_request: 'failed',
+  account: 'failed',
+  fraud_block: 'failed',
+}
+
+const EVENTS: Record<AttemptResult, string> = {
+  sent: 'sms.sent',
+  retry: 'sms.retry',
+  failed: 'sms.dead',
+  unknown: 'sms.unknown',
+}
+
+function disposition(result: AttemptResult, attempt: number, reason: string): Disposition {
+  if (result === 'retry') return { then: 'retry', attempt: attempt + 1, step: attempt }
+  return result === 'failed' ? { then: 'dead', reason } : ACK
+}
+
+const messageOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error)

@@ -1,0 +1,37 @@
+/** The embedded mode: both halves in one process, state in memory. For a first try, development and small tools. */
+import { createDelivery } from './delivery.ts'
+import type { Logger } from './log.ts'
+import { policyOf, type SmsVerifyOptions } from './options.ts'
+import { consoleProvider } from './providers/console.ts'
+import { createMemoryQueue } from './queue/memory.ts'
+import { type Publisher, RETRY } from './queue/queue.ts'
+import { createSecrets } from './secrets.ts'
+import { createMemoryStore } from './store/memory.ts'
+import type { Store } from './store/store.ts'
+
+const CONCURRENCY = 64
+
+/** As in `startConsumer`, but never more than half of a short-lived code's life. */
+const MIN_REMAINING = 30
+
+export function startEmbedded(
+  options: SmsVerifyOptions,
+  logger: Logger,
+): { store: Store; publisher: Publisher } {
+  const { provider = consoleProvider(), brand } = options
+  const store = createMemoryStore()
+  const queue = createMemoryQueue(RETRY, CONCURRENCY)
+  queue.subscribe(
+    createDelivery({
+      store,
+      secrets: createSecrets(options.secret),
+      provider,
+      retry: RETRY,
+      delivery: 'at-least-once',
+      minRemaining: Math.min(MIN_REMAINING, policyOf(options).ttl / 2000),
+      brand,
+      logger,
+    }),
+  )
+  return { store, publisher: queue }
+}

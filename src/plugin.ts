@@ -1,0 +1,151 @@
+/**
+ * `app.register(smsVerify, options)`: routes to send and verify a code, and `app.smsVerify` for the host's own use.
+ *
+ * Read on in routes.ts, verification.ts, store/store.ts and queue/queue.ts; then consumer.ts and delivery.ts for the
+ * half that sends.
+ */
+import fastifyRedis from '@fastify/redis'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { startEmbedded } from './embedded.ts'
+import { invalidOptions } from './errors.ts'
+import { createBudgets } from './limits.ts'
+import {
+  CODE_LENGTH,
+  checkPluginOptions,
+  isEmbedded,
+  PREFIX,
+  PURPOSES,
+  policyOf,
+  type SmsVerifyOptions,
+} from './options.ts'
+import { type Publisher, QUEUE_PREFIX } from './queue/queue.ts'
+import { connectPublisher } from './queue/rabbitmq.ts'
+import { registerRoutes } from './routes.ts'
+import { createSchemas } from './schemas.ts'
+import { createSecrets } from './secrets.ts'
+import { createRedisStore, isRedisClient, openRedis } from './store/redis.ts'
+import type { VerificationStore } from './store/store.ts'
+import { createVerification, type SmsVerify } from './verification.ts'
+
+export type { SmsVerifyError, SmsVerifyErrorCode } from './errors.ts'
+export { isSmsVerifyError } from './errors.ts'
+export type { Limit, LimitsOptions } from './limits.ts'
+export type { SmsVerifyOptions } from './options.ts'
+export type { Job } from './queue/queue.ts'
+export type { RouteOptions } from './routes.ts'
+export type { Status } from './store/store.ts'
+export type {
+  Alert,
+  BeforeSendContext,
+  BeforeSendVerdict,
+  Hooks,
+  Redeemed,
+  SendRequest,
+  SendResult,
+  SmsVerify,
+  StatusResult,
+  VerifyRequest,
+  VerifyResult,
+} from './verification.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    smsVerify: SmsVerify
+  }
+}
+
+/** Registers the routes under `prefix` and decorates the instance with `smsVerify`. */
+export const smsVerify = fp<SmsVerifyOptions>(plugin, {
+  name: 'fastify-sms-verify',
+  fastify: '5.x',
+})
+export default smsVerify
+
+async function plugin(app: FastifyInstance, options: SmsVerifyOptions): Promise<void> {
+  checkPluginOptions(options)
+  const { purposes = PURPOSES, countries, defaultCountry, limits = {} } = options
+  const codeLength = options.code?.length ?? CODE_LENGTH
+  const schemas = createSchemas(purposes, codeLength)
+  const secrets = createSecrets(options.secret)
+  const policy = policyOf(options)
+  const { store, publisher } = isEmbedded(options)
+    ? openEmbedded(app, options)
+    : { store: await openStore(app, options), publisher: await openPublisher(app, options) }
+
+  const verification = createVerification({
+    store,
+    publisher,
+    secrets,
+    budgets: createBudgets(limits, secrets),
+    policy,
+    phonePolicy: { countries, defaultCountry },
+    schemas,
+    purposes,
+    codeLength,
+    logger: app.log,
+    beforeSend: options.beforeSend,
+    onVerified: options.onVerified,
+    onDisabled: options.onDisabled,
+    onAlert: options.onAlert,
+  })
+  app.decorate('smsVerify', verification)
+
+  if (options.routes === false) return
+  // A scope of its own: its hooks, parsers and error handler stay inside, and a prefix would not apply to the plugin
+  // itself, which decorates its parent.
+  await app.register(
+    async (scope) => registerRoutes(scope, verification, schemas, options.routeOptions ?? {}),
+    { prefix: options.prefix ?? PREFIX },
+  )
+}
+
+interface Parts {
+  store: VerificationStore
+  publisher: Publisher
+}
+
+function openEmbedded(app: FastifyInstance, options: SmsVerifyOptions): Parts {
+  const parts = startEmbedded(options, app.log)
+  app.addHook('onClose', () => parts.publisher.close())
+  app.log.warn(
+    { event: 'embedded' },
+    'verifications are kept in memory: for development, or for one process',
+  )
+  return parts
+}
+
+/** The store on the host's own Redis client, or on one of ours that is closed with the app. */
+async function openStore(
+  app: FastifyInstance,
+  { redis }: SmsVerifyOptions,
+): Promise<VerificationStore> {
+  if (redis === undefined) return createRedisStore(hostClient(app))
+  const client = await openRedis(redis, (error) =>
+    app.log.warn({ event: 'redis.failed', error: error.message }, 'the connection to Redis failed'),
+  )
+  // Inside a scope, so that the host can register @fastify/redis for itself, before us or after us.
+  await app.register(async (scope) => {
+    await scope.register(fastifyRedis, { client, closeClient: true })
+  })
+  return createRedisStore(client)
+}
+
+function hostClient(app: FastifyInstance) {
+  const client: unknown = app.hasDecorator('redis') ? app.redis : undefined
+  if (isRedisClient(client)) return client
+  throw new invalidOptions(
+    'smsVerify: redis: expected a URL, ioredis options, or @fastify/redis registered before, got undefined',
+  )
+}
+
+async function openPublisher(app: FastifyInstance, options: SmsVerifyOptions): Promise<Publisher> {
+  const { amqp, queuePrefix = QUEUE_PREFIX } = options
+  const publisher = await connectPublisher({
+    amqp: amqp as NonNullable<typeof amqp>,
+    queuePrefix,
+    logger: app.log,
+  })
+  app.addHook('onClose', () => publisher.close())
+  return publisher
+}

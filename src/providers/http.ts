@@ -1,0 +1,136 @@
+/** One HTTP call to a vendor: bounded, never redirected, and sorted into certainly not sent and maybe sent. */
+import type { Fetch, Outcome } from './provider.ts'
+
+export interface HttpRequest {
+  headers: Record<string, string>
+  body: string
+  signal: AbortSignal
+}
+
+export interface HttpAnswer {
+  status: number
+  /** The fields of the JSON object in the body; none if the body is anything else. */
+  json: Record<string, unknown>
+}
+
+/**
+ * Posts `request` to `url`. Answers what the vendor said, or the outcome `retry` (nothing can have left) or
+ * `ambiguous` (it may have) when there is no answer to read. Never throws.
+ */
+export async function post(
+  fetch: Fetch,
+  url: string,
+  request: HttpRequest,
+): Promise<HttpAnswer | Outcome> {
+  if (request.signal.aborted) return { class: 'retry', code: 'AbortError' }
+  try {
+    const { status, body } = await fetch(url, { method: 'POST', redirect: 'error', ...request })
+    const text = await readText(body)
+    if (text === undefined) return { class: 'ambiguous', code: 'ANSWER_TOO_LONG' }
+    return { status, json: parseObject(text) }
+  } catch (error) {
+    return failure(error)
+  }
+}
+
+/** Throws unless `value` is a string that matches `shape`. Shows the type only: the value may be a secret. */
+export function checkOption(
+  option: string,
+  value: unknown,
+  shape = /^\S+$/,
+  expected = 'a string without blanks',
+): void {
+  if (typeof value !== 'string') {
+    throw new TypeError(
+      `${option}: expected a string, got ${value === null ? 'null' : typeof value}`,
+    )
+  }
+  if (!shape.test(value)) {
+    const got = value === '' ? 'an empty string' : 'another string'
+    throw new TypeError(`${option}: expected ${expected}, got ${got}`)
+  }
+}
+
+/** Throws unless `value` is an address that a path can be appended to. Answers it without a final slash. */
+export function checkBaseUrl(option: string, value: string): string {
+  checkOption(option, value)
+  const url = URL.canParse(value) ? new URL(value) : undefined
+  const plain = url && !(url.username || url.password || url.search || url.hash)
+  if (!plain || !/^https?:$/.test(url.protocol)) {
+    const expected = 'an http(s) address without credentials, query and fragment'
+    throw new TypeError(`${option}: expected ${expected}, got another string`)
+  }
+  return url.href.replace(/\/+$/, '')
+}
+
+// The vendors answer in well under 1 KiB, so that a longer answer is not theirs.
+const maxBytes = 64 * 1024
+
+async function readText(body: AsyncIterable<Uint8Array> | null): Promise<string | undefined> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  // Leaving the loop early cancels the stream, which closes the connection.
+  for await (const chunk of body ?? []) {
+    bytes += chunk.byteLength
+    if (bytes > maxBytes) return undefined
+    chunks.push(chunk)
+  }
+  return new TextDecoder().decode(Buffer.concat(chunks))
+}
+
+function parseObject(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null ? { ...value } : {}
+  } catch {
+    return {}
+  }
+}
+
+function failure(error: unknown): Outcome {
+  // The global fetch throws `TypeError: fetch failed` and keeps what happened as its cause.
+  const reason = error instanceof Error && error.cause instanceof Error ? error.cause : error
+  if (!(reason instanceof Error)) return { class: 'ambiguous' }
+  const { code = reason.name } = reason as NodeJS.ErrnoException
+  const shown = typeof code === 'string' ? code : reason.name
+  // Trying again may help against a broken handshake, but more often a person has to.
+  if (handshakeCodes.has(shown)) return { class: 'retry', code: shown, alert: true }
+  return { class: isBeforeConnected(reason) ? 'retry' : 'ambiguous', code: shown }
+}
+
+// Node connects to all addresses of a host in turn and reports the failures as one AggregateError.
+function isBeforeConnected(reason: unknown): boolean {
+  if (reason instanceof AggregateError && reason.errors.length > 0) {
+    return reason.errors.every(isBeforeConnected)
+  }
+  if (!(reason instanceof Error)) return false
+  const { code = '', syscall = '' } = reason as NodeJS.ErrnoException
+  // The call tells more than the code: ETIMEDOUT and EHOSTUNREACH also end connections that had worked.
+  return syscall === 'connect' || syscall === 'getaddrinfo' || connectCodes.has(code)
+}
+
+// For a `fetch` that does not say which system call failed. These can come from nothing but connecting.
+const connectCodes = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_CONNECT_TIMEOUT'])
+
+// A handshake that fails this way ends before any request is written.
+// https://nodejs.org/api/tls.html#x509-certificate-error-codes
+const handshakeCodes = new Set([
+  'CERT_CHAIN_TOO_LONG',
+  'CERT_HAS_EXPIRED',
+  'CERT_NOT_YET_VALID',
+  'CERT_REJECTED',
+  'CERT_REVOKED',
+  'CERT_SIGNATURE_FAILURE',
+  'CERT_UNTRUSTED',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'ERR_SSL_UNSUPPORTED_PROTOCOL',
+  'ERR_SSL_WRONG_VERSION_NUMBER',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+  'HOSTNAME_MISMATCH',
+  'INVALID_CA',
+  'INVALID_PURPOSE',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+])

@@ -1,0 +1,182 @@
+/**
+ * Keeps one AMQP connection, with everything set up on it, for as long as it is wanted.
+ *
+ * Over plain amqplib: its own recovery brings back the connection but neither channels nor consumers, and can adopt a
+ * dead one; amqp-connection-manager can acknowledge a message on another channel than it came by. Here anything that
+ * goes wrong, down to one channel, ends the whole connection, and all of it is built anew.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type ChannelModel, connect, type Options } from 'amqplib'
+import type { Logger } from '../log.ts'
+
+/** Where RabbitMQ is: a URL, several to be tried in turn, or amqplib's connect options. */
+export type AmqpAddress = string | string[] | Options.Connect
+
+export interface Connection<Session> {
+  /** What `setUp` made, while the connection is up. */
+  session(): Session | undefined
+  /** Whether the broker takes publishes; false during a memory or disk alarm. */
+  accepting(): boolean
+  /** Ends within `CLOSE_TIMEOUT`, whatever the peer does. */
+  close(): Promise<void>
+}
+
+export interface ConnectionOptions<Session> {
+  amqp: AmqpAddress
+  /** Shown by `rabbitmqctl list_connections client_properties`. */
+  name: string
+  logger: Logger
+  /** Makes channels and consumers; runs on every new connection. Calls `fail` when one of them is lost. */
+  setUp(connection: ChannelModel, fail: (error: Error) => void): Promise<Session>
+}
+
+/** Milliseconds. */
+const CONNECT_TIMEOUT = 4000
+const SET_UP_TIMEOUT = 5000
+const START_TIMEOUT = 4000
+const CLOSE_TIMEOUT = 2000
+const BACKOFF_MIN = 100
+const BACKOFF_MAX = 10_000
+const STEADY = 1000
+
+/** Seconds. A frozen peer is noticed after two to three of them. */
+const HEARTBEAT = 5
+
+/** Connects, and rejects after 4 s with the error that kept it from doing so. After that it never gives up. */
+export async function keepConnected<Session>(
+  options: ConnectionOptions<Session>,
+): Promise<Connection<Session>> {
+  const { name, logger, setUp } = options
+  const addresses = addressList(options.amqp)
+  const stop = new AbortController()
+  let link: Link<Session> | undefined
+  let blocked = false
+  let fail: (error: Error) => void = () => {}
+
+  async function open(address: string | Options.Connect): Promise<Link<Session>> {
+    const connection = await connect(address, {
+      timeout: CONNECT_TIMEOUT,
+      noDelay: true,
+      keepAlive: true,
+      clientProperties: { connection_name: name },
+    })
+    // Listening from the first moment: an 'error' event without a listener would end the process.
+    const lost = new Promise<Error>((resolve) => {
+      fail = resolve
+      connection.on('error', resolve)
+      connection.on('close', (error) => resolve(error ?? new Error('connection closed')))
+    })
+    if (stop.signal.aborted) fail(new Error('closing'))
+    blocked = false
+    connection.on('blocked', (reason) => {
+      blocked = true
+      logger.warn(
+        { event: 'amqp.blocked', connection: name, reason },
+        'RabbitMQ takes no publishes',
+      )
+    })
+    connection.on('unblocked', () => {
+      blocked = false
+      logger.info({ event: 'amqp.unblocked', connection: name }, 'RabbitMQ takes publishes again')
+    })
+    try {
+      const session = await Promise.race([
+        setUp(connection, fail),
+        lost.then((error) => Promise.reject(error)),
+        rejectAfter(SET_UP_TIMEOUT, 'RabbitMQ did not answer while the channels were set up'),
+      ])
+      return { connection, session, lost }
+    } catch (error) {
+      await end(connection)
+      throw error
+    }
+  }
+
+  /** One life after the other until `close`. `onFirst` hears how the start went, once. */
+  async function live(onFirst: (error?: Error) => void): Promise<void> {
+    const giveUpAt = Date.now() + START_TIMEOUT
+    let started = false
+    for (let round = 0, failures = 0; !stop.signal.aborted; round++) {
+      try {
+        const address = addresses[round % addresses.length] as string | Options.Connect
+        link = await open(address)
+        const openedAt = Date.now()
+        if (started)
+          logger.info({ event: 'amqp.connected', connection: name }, 'connected to RabbitMQ again')
+        started = true
+        onFirst()
+        const error = await link.lost
+        const { connection } = link
+        link = undefined
+        // A connection that is lost as soon as it is made counts as a failed one.
+        failures = Date.now() - openedAt < STEADY ? failures + 1 : 0
+        if (!stop.signal.aborted) {
+          logger.warn(
+            { event: 'amqp.lost', connection: name, error: error.message },
+            'lost RabbitMQ',
+          )
+        }
+        await end(connection)
+      } catch (error) {
+        failures++
+        if (!started && Date.now() >= giveUpAt) return onFirst(error as Error)
+        logger.warn(
+          { event: 'amqp.failed', connection: name, error: (error as Error).message },
+          'cannot connect to RabbitMQ yet',
+        )
+      }
+      // Full jitter, so that a thousand processes do not come back to a restarted broker in step.
+      const ceiling = Math.min(BACKOFF_MAX, BACKOFF_MIN * 2 ** failures)
+      const left = started ? Number.POSITIVE_INFINITY : Math.max(giveUpAt - Date.now(), 0)
+      const delay = Math.min(Math.random() * ceiling, left)
+      await sleep(delay, undefined, { signal: stop.signal }).catch(() => {})
+    }
+  }
+
+  let life: Promise<void> | undefined
+  await new Promise<void>((resolve, reject) => {
+    life = live((error) => {
+      if (!error) return resolve()
+      reject(new Error(`cannot connect to RabbitMQ: ${error.message}`, { cause: error }))
+    })
+  })
+
+  return {
+    session: () => link?.session,
+    accepting: () => link !== undefined && !blocked,
+    async close() {
+      stop.abort()
+      fail(new Error('closing'))
+      await life
+    },
+  }
+}
+
+interface Link<Session> {
+  connection: ChannelModel
+  session: Session
+  lost: Promise<Error>
+}
+
+function addressList(amqp: AmqpAddress): (string | Options.Connect)[] {
+  if (typeof amqp === 'object' && !Array.isArray(amqp)) return [{ heartbeat: HEARTBEAT, ...amqp }]
+  return [amqp].flat().map((address) => {
+    const url = new URL(address)
+    if (!url.searchParams.has('heartbeat')) url.searchParams.set('heartbeat', String(HEARTBEAT))
+    return url.href
+  })
+}
+
+/** Ends a connection in good order if the peer takes part, else by its socket. */
+async function end(connection: ChannelModel): Promise<void> {
+  const polite = (async () => connection.close())().catch(() => {})
+  await Promise.race([polite, sleep(CLOSE_TIMEOUT, undefined, { ref: false })])
+  socketOf(connection)?.destroy()
+}
+
+// amqplib does not type its socket, and closing has no deadline of its own.
+const socketOf = (connection: ChannelModel): { destroy(): void } | undefined =>
+  (connection.connection as unknown as { stream?: { destroy(): void } }).stream
+
+const rejectAfter = (ms: number, message: string): Promise<never> =>
+  sleep(ms, undefined, { ref: false }).then(() => Promise.reject(new Error(message)))

@@ -1,0 +1,178 @@
+/** The HTTP routes: a thin skin over `app.smsVerify`, with errors as RFC 9457 problem details. */
+import { STATUS_CODES } from 'node:http'
+import type {
+  FastifyError,
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+  RouteShorthandOptions,
+} from 'fastify'
+import { internalError, invalidRequest, isSmsVerifyError, type SmsVerifyError } from './errors.ts'
+import {
+  checker,
+  Problem,
+  type Schemas,
+  SendHeaders,
+  Sent,
+  StatusAnswer,
+  StatusParams,
+  Verified,
+} from './schemas.ts'
+import type { SendRequest, SmsVerify, VerifyRequest } from './verification.ts'
+
+/** Options handed on to every route: hooks, `config` for other plugins, `bodyLimit`, `logLevel`. */
+export type RouteOptions = Omit<RouteShorthandOptions, 'schema'>
+
+/** Bytes. The largest honest body is a tenth of this. */
+const BODY_LIMIT = 2048
+
+const PROBLEM_TYPE = 'application/problem+json'
+
+export function registerRoutes(
+  scope: FastifyInstance,
+  smsVerify: SmsVerify,
+  schemas: Schemas,
+  routeOptions: RouteOptions,
+): void {
+  const options = { bodyLimit: BODY_LIMIT, ...routeOptions }
+
+  // Strict and our own, whatever the host's validator coerces or drops.
+  scope.setValidatorCompiler(({ schema }) => {
+    const isValid = checker<unknown>(schema as never)
+    return (value) => (isValid(value) ? { value } : { error: invalidRequest() })
+  })
+  // JSON and nothing else: the default text/plain parser would let other bodies in as strings.
+  scope.removeAllContentTypeParsers()
+  scope.addContentTypeParser(
+    'application/json',
+    { parseAs: 'string' },
+    scope.getDefaultJsonParser('error', 'error'),
+  )
+  scope.setErrorHandler(sendProblem)
+  scope.addHook('onRequest', async (_request, reply) => {
+    reply.header('cache-control', 'no-store')
+  })
+
+  scope.post<{ Body: SendRequest; Headers: { 'idempotency-key'?: string } }>(
+    '/send',
+    {
+      ...options,
+      schema: {
+        ...described(
+          'Send a code to a phone number',
+          'Answers as soon as the sending is queued for certain; the SMS itself is not waited for.',
+        ),
+        body: schemas.sendBody,
+        headers: SendHeaders,
+        response: { 202: Sent, ...problems(400, 403, 410, 413, 415, 429, 500, 503) },
+      },
+    },
+    async (request, reply) => {
+      const idempotencyKey = request.headers['idempotency-key']
+      const sent = await smsVerify.send(
+        { ...request.body, ip: request.ip, idempotencyKey },
+        request,
+      )
+      return reply.code(202).send(sent)
+    },
+  )
+
+  scope.post<{ Body: VerifyRequest }>(
+    '/verify',
+    {
+      ...options,
+      schema: {
+        ...described(
+          'Check a code',
+          'The one right check gives a proof, which the server redeems.',
+        ),
+        body: schemas.verifyBody,
+        response: { 200: Verified, ...problems(400, 410, 413, 415, 422, 429, 500, 503) },
+      },
+    },
+    async (request) => {
+      const { purpose, proof } = await smsVerify.verify({ ...request.body, ip: request.ip })
+      return { verified: true as const, purpose, proof }
+    },
+  )
+
+  scope.get<{ Params: { id: string } }>(
+    '/:id',
+    {
+      ...options,
+      schema: {
+        ...described('How a verification stands', 'For a page that shows what became of the SMS.'),
+        params: StatusParams,
+        response: { 200: StatusAnswer, ...problems(400, 410, 500, 503) },
+      },
+    },
+    (request) => smsVerify.status(request.params.id),
+  )
+
+  // RFC 9110, 15.5.6. Without these, GET /send would ask for the status of a verification called "send".
+  for (const url of ['/send', '/verify']) {
+    scope.route({
+      method: ['GET', 'PUT', 'PATCH', 'DELETE'],
+      url,
+      schema: { hide: true } as object,
+      handler: (_request, reply) => {
+        reply.header('allow', 'POST')
+        throw Object.assign(invalidRequest(), { statusCode: 405 })
+      },
+    })
+  }
+}
+
+// The fields that @fastify/swagger reads; Fastify's own type does not know them.
+const described = (summary: string, description: string) => ({
+  tags: ['sms'],
+  summary,
+  description,
+})
+
+/** The same schema for every status that a route can answer with. */
+function problems(...statuses: number[]) {
+  return Object.fromEntries(
+    statuses.map((status) => [
+      status,
+      {
+        description: STATUS_CODES[status] as string,
+        content: { [PROBLEM_TYPE]: { schema: Problem } },
+      },
+    ]),
+  )
+}
+
+function sendProblem(
+  error: FastifyError | SmsVerifyError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+) {
+  const { statusCode: status, code, message: detail, retryAfter, checksLeft } = ours(error, request)
+  if (retryAfter !== undefined) reply.header('retry-after', retryAfter)
+  return reply
+    .code(status)
+    .type(PROBLEM_TYPE)
+    .send({
+      type: 'about:blank',
+      title: STATUS_CODES[status] ?? 'Error',
+      status,
+      detail,
+      code,
+      ...(retryAfter !== undefined && { retryAfter }),
+      ...(checksLeft !== undefined && { checksLeft }),
+    })
+}
+
+/** The error as one of ours. Nothing of another one is shown: it may quote the body, a host or a stack. */
+function ours(error: FastifyError | SmsVerifyError, request: FastifyRequest): SmsVerifyError {
+  if (isSmsVerifyError(error)) return error
+  const { statusCode = 500, code } = error
+  if (statusCode < 500) {
+    // From a hook of the host, such as its rate limit or its login: the host's own error handler knows how to say it.
+    if (!code?.startsWith('FST_ERR_')) throw error
+    return Object.assign(invalidRequest(), { statusCode })
+  }
+  request.log.error({ event: 'request.failed', err: error }, 'a request failed')
+  return internalError()
+}

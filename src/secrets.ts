@@ -1,0 +1,147 @@
+/** Everything that depends on the operator's `secret`: one derived key per use, so that no two uses can be confused. */
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  hkdfSync,
+  randomBytes,
+  randomInt,
+} from 'node:crypto'
+
+export interface Secrets {
+  /** Pseudonym of a number. Its first two characters, 12 bits, are the number's shard. */
+  phoneMac(phone: string): string
+  /** Pseudonym of anything else that would identify a person or network, such as an IP address. */
+  subjectMac(subject: string): string
+  /**
+   * Unguessable id (132 bits) in the shard of the number. With an idempotency key it is the same each time for the same
+   * parts, and as unguessable for anyone who does not know them.
+   */
+  newId(phoneMac: string, idempotent?: string[]): string
+  /** MAC of a code under the first secret. */
+  codeMac(id: string, code: string): string
+  /** MACs of a code under each secret, to compare with. */
+  codeMacs(id: string, code: string): string[]
+  /** AES-256-GCM under the first secret. What was sealed opens only with the same context. */
+  seal(plain: string, context: string): string
+  /** Opens under whichever secret sealed it. Throws if none did. */
+  open(sealed: string, context: string): string
+}
+
+/** The shard (12 bits of the number's pseudonym) that an id or a proof begins with. */
+export const shardOf = (idOrMac: string): string => idOrMac.slice(0, SHARD_LENGTH)
+
+/** What ids and proofs look like; anything else is certainly unknown. */
+export const ID_PATTERN = /^[A-Za-z0-9_-]{24}$/
+
+/** A code of `length` decimal digits from a cryptographic generator; leading zeros are kept (NIST SP 800-63B-4, 3.2.12). */
+export const newCode = (length: number): string =>
+  randomInt(0, 10 ** length)
+    .toString()
+    .padStart(length, '0')
+
+/** Short random text that marks one request, so that a script run twice for it counts once. */
+export const newNonce = (): string => randomBytes(6).toString('base64url')
+
+/** What stands in the store instead of a bearer token that must not be readable there. */
+export const tokenHash = (token: string): string =>
+  createHash('sha256').update(token).digest('base64url').slice(0, RANDOM_LENGTH)
+
+/** 32 characters `[0-9a-f]` that stand for one version of one verification: the vendors' idempotency key. */
+export const deliveryKey = (id: string, version: number): string =>
+  createHash('sha256').update(`${id}:${version}`).digest('hex').slice(0, 32)
+
+const SHARD_LENGTH = 2
+const RANDOM_LENGTH = 22
+const NONCE_LENGTH = 12
+const TAG_LENGTH = 16
+
+/**
+ * Keys for the uses above, from one or more secrets of at least 32 bytes. The first seals and signs; the others still
+ * open. Pseudonyms of numbers come from the last one, so that a number's counters survive while a new secret is put in
+ * front, and all processes agree on them during the roll-out.
+ */
+export function createSecrets(secret: string | string[]): Secrets {
+  const keys = [secret].flat().map(deriveKeys)
+  const first = keys[0] as Keys
+  const last = keys[keys.length - 1] as Keys
+
+  return {
+    phoneMac: (phone) => hmac(last.phone, phone).toString('base64url').slice(0, RANDOM_LENGTH),
+    subjectMac: (subject) => hmac(last.subject, subject).toString('base64url').slice(0, 16),
+    newId(phoneMac, idempotent) {
+      const bytes = idempotent ? hmac(last.id, join(phoneMac, ...idempotent)) : randomBytes(17)
+      return shardOf(phoneMac) + bytes.toString('base64url').slice(0, RANDOM_LENGTH)
+    },
+    codeMac: (id, code) => codeMac(first, id, code),
+    codeMacs: (id, code) => keys.map((key) => codeMac(key, id, code)),
+    seal: (plain, context) => seal(first, plain, context),
+    open(sealed, context) {
+      const key = keys.find(({ keyId }) => sealed.startsWith(keyId))
+      if (!key) throw new Error('sealed with a secret that is not in the list')
+      return open(key, sealed, context)
+    },
+  }
+}
+
+interface Keys {
+  keyId: string
+  phone: Buffer
+  subject: Buffer
+  id: Buffer
+  code: Buffer
+  seal: Buffer
+}
+
+// RFC 5869. The salt is empty: the secrets are random keys already, the info string separates the uses.
+function deriveKeys(secret: string): Keys {
+  const derive = (use: string) =>
+    Buffer.from(hkdfSync('sha256', secret, '', `fastify-sms-verify ${use}`, 32))
+  return {
+    keyId: derive('key id').toString('base64url').slice(0, 4),
+    phone: derive('phone'),
+    subject: derive('subject'),
+    id: derive('id'),
+    code: derive('code'),
+    seal: derive('seal'),
+  }
+}
+
+const hmac = (key: Buffer, text: string): Buffer => createHmac('sha256', key).update(text).digest()
+
+// Lengths in front, so that ('ab', 'c') and ('a', 'bc') differ.
+const join = (...parts: string[]): string => parts.map((part) => `${part.length}:${part}`).join('')
+
+// The id is random and belongs to one number and one purpose, so it stands for both of them here.
+const codeMac = (key: Keys, id: string, code: string): string =>
+  hmac(key.code, join(id, code)).toString('base64url')
+
+// A key of its own for each context: no number of messages comes near the limit for random 96-bit nonces under one key
+// (NIST SP 800-38D, 8.3), and a sealed text moved to another verification does not open.
+const sealKey = (key: Keys, context: string): Buffer => hmac(key.seal, context)
+
+function seal(key: Keys, plain: string, context: string): string {
+  const nonce = randomBytes(NONCE_LENGTH)
+  const cipher = createCipheriv('aes-256-gcm', sealKey(key, context), nonce)
+  const sealed = Buffer.concat([
+    nonce,
+    cipher.update(plain, 'utf8'),
+    cipher.final(),
+    cipher.getAuthTag(),
+  ])
+  return key.keyId + sealed.toString('base64url')
+}
+
+function open(key: Keys, sealed: string, context: string): string {
+  const bytes = Buffer.from(sealed.slice(key.keyId.length), 'base64url')
+  const decipher = createDecipheriv(
+    'aes-256-gcm',
+    sealKey(key, context),
+    bytes.subarray(0, NONCE_LENGTH),
+    { authTagLength: TAG_LENGTH },
+  )
+  decipher.setAuthTag(bytes.subarray(-TAG_LENGTH))
+  const plain = decipher.update(bytes.subarray(NONCE_LENGTH, -TAG_LENGTH), undefined, 'utf8')
+  return plain + decipher.final('utf8')
+}

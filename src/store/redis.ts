@@ -1,0 +1,130 @@
+/** The store in Redis, for any number of web and worker processes. */
+import { type Cluster, Redis, type RedisOptions } from 'ioredis'
+import { shardOf } from '../secrets.ts'
+import * as scripts from './scripts.ts'
+import type { Store } from './store.ts'
+
+/** What can run the scripts: an ioredis client for one server or for a cluster. */
+export type RedisClient = Redis | Cluster
+
+/** Where Redis is: a URL or ioredis options. */
+export type RedisAddress = string | Omit<RedisOptions, 'replyMapping'>
+
+/** Longest wait for one script, in milliseconds: a request is better refused than hanging. */
+const COMMAND_TIMEOUT = 1000
+
+/** Longest wait for the first connection, in milliseconds: well inside Fastify's own 10 s for a plugin. */
+const START_TIMEOUT = 4000
+
+const PREFIX = 'sms-verify:'
+
+export function createRedisStore(redis: RedisClient, close?: () => Promise<void>): Store {
+  /** Runs one script on the keys of one shard. Rejects when Redis cannot answer now; the caller must not guess. */
+  async function run<Answer>(
+    script: scripts.Script,
+    shard: string,
+    argument: object,
+  ): Promise<Answer> {
+    if (redis.status !== 'ready') throw new Error(`Redis is not connected (${redis.status})`)
+    const key = `${PREFIX}{${shard}}:`
+    const argv = JSON.stringify(argument)
+    const answer = redis.evalsha(script.sha, 1, key, argv).catch((error: Error) => {
+      if (!error.message.startsWith('NOSCRIPT')) throw error
+      return redis.eval(script.lua, 1, key, argv)
+    })
+    return JSON.parse((await withTimeout(answer)) as string) as Answer
+  }
+
+  const BUDGETS = 'budgets'
+  return {
+    ready: () => redis.status === 'ready',
+    close: async () => close?.(),
+
+    async spend(budgets) {
+      const verdict = await run<Awaited<ReturnType<Store['spend']>>>(scripts.spend, BUDGETS, {
+        budgets,
+      })
+      return verdict.verdict === 'spent' ? { ...verdict, reached: verdict.reached ?? [] } : verdict
+    },
+    refund: (budgets, at) => run(scripts.refund, BUDGETS, { budgets, at }),
+    issue: (request, policy) => run(scripts.issue, shardOf(request.id), { ...request, policy }),
+    retract: (version) => run(scripts.retract, shardOf(version.id), version),
+    async check(request, policy) {
+      const verdict = await run<Awaited<ReturnType<Store['check']>>>(
+        scripts.check,
+        shardOf(request.id),
+        { ...request, policy },
+      )
+      return verdict.verdict === 'verified' ? { ...verdict, spent: verdict.spent ?? [] } : verdict
+    },
+    redeem: (request) => run(scripts.redeem, request.shard, request),
+    status: (id, policy) => run(scripts.status, shardOf(id), { id, policy }),
+    cancel: (id) => run(scripts.cancel, shardOf(id), { id }),
+    unlock: (phone) => run(scripts.unlock, shardOf(phone), { phone }),
+    erase: (phone) => run(scripts.erase, shardOf(phone), { phone }),
+    claim: (request) => run(scripts.claim, shardOf(request.id), request),
+    complete: (request) => run(scripts.complete, shardOf(request.id), request),
+  }
+}
+
+/**
+ * Opens a client that fails fast and never runs a script twice by itself, and waits until it is ready. Rejects after
+ * 4 s with the error that kept it from connecting.
+ */
+export async function openRedis(
+  address: RedisAddress,
+  onError: (error: Error) => void,
+): Promise<Redis> {
+  const safe = {
+    lazyConnect: true,
+    // After a cut nobody knows whether a script ran: the caller decides, not the client.
+    autoResendUnfulfilledCommands: false,
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    connectTimeout: START_TIMEOUT,
+    enableAutoPipelining: true,
+    retryStrategy: (times: number) => Math.min(times * 50, 1000),
+  }
+  const redis =
+    typeof address === 'string' ? new Redis(address, safe) : new Redis({ ...safe, ...address })
+
+  let lastError: Error | undefined
+  redis.on('error', (error: Error) => {
+    lastError = error
+    onError(error)
+  })
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(
+        () => reject(lastError ?? new Error(`no answer within ${START_TIMEOUT} ms`)),
+        START_TIMEOUT,
+      )
+      redis.once('ready', () => {
+        clearTimeout(timer)
+        resolve()
+      })
+      redis.connect().catch((error: Error) => {
+        lastError ??= error
+      })
+    })
+    return redis
+  } catch (error) {
+    redis.disconnect()
+    throw new Error(`cannot connect to Redis: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+/** Whether the option is a client that somebody else opened. */
+export const isRedisClient = (option: unknown): option is Redis | Cluster =>
+  typeof option === 'object' && option !== null && 'evalsha' in option && 'status' in option
+
+async function withTimeout<T>(promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new Error(`Redis did not answer within ${COMMAND_TIMEOUT} ms`)),
+      COMMAND_TIMEOUT,
+    )
+  })
+  return Promise.race([promise, timeout]).finally(() => clearTimeout(timer))
+}

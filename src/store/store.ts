@@ -1,0 +1,221 @@
+/**
+ * The contract of the store: where all state lives, and where everything that must be atomic happens.
+ *
+ * Two implementations, one contract suite (test/store-contract.ts). All times are milliseconds on the store's own clock,
+ * never on that of a web or worker process. Numbers, IP addresses and codes arrive here as MACs or sealed; the store
+ * cannot read them. Every operation but `spend` and `refund` may be run twice with the same arguments, as happens after a
+ * cut connection: the second run answers like the first and changes nothing.
+ */
+
+/** At most `max`, which is 1 or more, in any stretch of `window` milliseconds. */
+export interface Window {
+  max: number
+  window: number
+}
+
+/** A limit on everything that shares `key`, counted together over numbers. */
+export interface Budget extends Window {
+  key: string
+}
+
+/** The rules that the operations go by. */
+export interface Policy {
+  /** How long a code lives. */
+  ttl: number
+  /** How many checks a verification has. */
+  checks: number
+  /** Wait after the 1st, 2nd … unverified send to a number; the last one repeats. */
+  cooldown: readonly number[]
+  /** Limits on sends to one number. */
+  windows: readonly Window[]
+  /** How many verifications of one number may be live at once. */
+  live: number
+  /** How long a proof can be redeemed. */
+  proofTtl: number
+  /** How long a verification that is over still has a status; at least `proofTtl`. */
+  retention: number
+  /** Consecutive failed checks of a number after which only `slowWindow` is left to senders who are not trusted. */
+  slowAfter: number
+  slowWindow: Window
+  /** Consecutive failed checks of a number that disable it until `unlock`. */
+  disableAfter: number
+}
+
+export type Status = 'queued' | 'sending' | 'sent' | 'delivered' | 'failed' | 'expired' | 'verified'
+
+export type SpendVerdict =
+  | {
+      verdict: 'spent'
+      /** When, to give it back by. */
+      at: number
+      /** Budgets (by index) that have now reached 80 % or 100 % for the first time in their window. */
+      reached: { budget: number; used: number; share: number }[]
+    }
+  | { verdict: 'wait'; budget: number; wait: number }
+
+export interface IssueRequest {
+  /** Pseudonym of the number. */
+  phone: string
+  id: string
+  /** True for a new version inside the verification `id`; false for a new verification. */
+  resend: boolean
+  /** Pseudonym of the idempotency key, or ''. A request with the key of the latest version repeats that one. */
+  key: string
+  /** Answer only a repetition; issue nothing. */
+  repeatOnly: boolean
+  /** '' in a resend keeps the purpose. */
+  purpose: string
+  /** MAC of the code. */
+  mac: string
+  /** Sealed: what the consumer needs besides the number. No two requests have the same, so it marks this one. */
+  code: string
+  /** Sealed number. */
+  sealedPhone: string
+  /** Exempt from the slow window after many failed checks. */
+  trusted: boolean
+  /** What `spend` took for this send, to be given back when the number is verified. */
+  spent: { at: number; ip: string } | null
+}
+
+export type IssueVerdict =
+  | (({ verdict: 'issued' } | { verdict: 'repeated' }) & {
+      version: number
+      status: Status
+      expiresIn: number
+      resendIn: number
+    })
+  | { verdict: 'wait'; wait: number }
+  | { verdict: 'gone' }
+  | { verdict: 'disabled' }
+
+export interface CheckRequest {
+  id: string
+  /** MACs of the code under all secrets; one of them must match. */
+  macs: string[]
+  /** Marks this request: 8 characters, as `newNonce` makes them. */
+  nonce: string
+  /** Hash of the proof that a success gives. */
+  proof: string
+}
+
+export type CheckVerdict =
+  | {
+      verdict: 'verified'
+      purpose: string
+      sealedPhone: string
+      /** What the sends of this verification spent. */
+      spent: { at: number; ip: string }[]
+    }
+  | {
+      verdict: 'wrong'
+      checksLeft: number
+      /** Set when this check disabled the number. */
+      disabledPhone?: string
+    }
+  | { verdict: 'gone' }
+
+export interface ClaimRequest {
+  id: string
+  version: number
+  attempt: number
+  /** Marks the delivery that claims. */
+  holder: string
+  /** Nothing is sent with less than this left. */
+  minRemaining: number
+  /** How long the claim keeps others away. */
+  lease: number
+  /** Whether to send again when an earlier claim of this attempt ended without a result. */
+  again: boolean
+}
+
+/** What `complete` recorded: settled for good, or to be tried again. */
+export type AttemptResult = 'sent' | 'retry' | 'failed' | 'unknown'
+
+export type ClaimVerdict =
+  | {
+      verdict: 'send'
+      purpose: string
+      /** Sealed: what `issue` was given. */
+      code: string
+      sealedPhone: string
+      expiresIn: number
+      /** An earlier claim of this attempt ended without a result, so the SMS may be a second one. */
+      again: boolean
+    }
+  /** This attempt has been made: `result` says what came of it. */
+  | { verdict: 'done'; result: AttemptResult }
+  /** A later attempt has been claimed already: this message is a copy. */
+  | { verdict: 'duplicate' }
+  /** Another delivery holds this attempt. */
+  | { verdict: 'busy'; wait: number }
+  /** An earlier claim ended without a result and must not be repeated. */
+  | { verdict: 'unanswered' }
+  /** Too little is left. A code that an earlier attempt may have delivered goes on verifying. */
+  | { verdict: 'expired' }
+  | { verdict: 'superseded' }
+  | { verdict: 'unknown' }
+
+export interface CompleteRequest {
+  id: string
+  version: number
+  attempt: number
+  holder: string
+  result: AttemptResult
+}
+
+export interface RedeemRequest {
+  /** The shard that the proof begins with. */
+  shard: string
+  /** Hash of the proof. */
+  proof: string
+  /** '' accepts any. */
+  purpose: string
+  /** Marks this request. */
+  nonce: string
+}
+
+export type RedeemVerdict =
+  | { verdict: 'redeemed'; id: string; purpose: string; sealedPhone: string; verifiedAt: number }
+  | { verdict: 'gone' }
+
+export type StatusVerdict =
+  | { verdict: 'known'; status: Status; expiresIn: number; resendIn: number; checksLeft: number }
+  | { verdict: 'gone' }
+
+/** What the web half needs. */
+export interface VerificationStore {
+  /** Takes one unit from each budget, or from none when one of them has none left. Run twice, it takes two. */
+  spend(budgets: Budget[]): Promise<SpendVerdict>
+  /** Gives one unit of each budget back. Not safe to run twice: a unit too many may come back, never one too few. */
+  refund(budgets: Budget[], at: number): Promise<void>
+  /** Cooldown, limits per number, idempotency, live verifications; then the new code. A refusal consumes nothing. */
+  issue(request: IssueRequest, policy: Policy): Promise<IssueVerdict>
+  /** Takes back a version that certainly could not be queued, and gives back what it consumed of the number's limits. */
+  retract(version: { id: string; version: number; phone: string }): Promise<void>
+  /** Counts the check, then compares. One success; it clears the failure count and writes the proof. */
+  check(request: CheckRequest, policy: Policy): Promise<CheckVerdict>
+  /** Hands out what a proof stands for, once. */
+  redeem(request: RedeemRequest): Promise<RedeemVerdict>
+  status(id: string, policy: Policy): Promise<StatusVerdict>
+  /** Ends a live verification. False if there was none; true again for one that this has ended. */
+  cancel(id: string): Promise<boolean>
+  /** Clears the failure count and the cooldown of a number. */
+  unlock(phone: string): Promise<void>
+  /** Forgets a number: its verifications, proofs, limits and failure count. */
+  erase(phone: string): Promise<void>
+}
+
+/** What the worker half needs. */
+export interface DeliveryStore {
+  /** Whether this attempt may be made now, and if so what is to be sent. */
+  claim(request: ClaimRequest): Promise<ClaimVerdict>
+  /** Records what came of a claimed attempt. False if the claim is no longer the current one. */
+  complete(request: CompleteRequest): Promise<boolean>
+}
+
+export interface Store extends VerificationStore, DeliveryStore {
+  /** Whether operations can succeed now. */
+  ready(): boolean
+  /** Closes what the store itself opened. */
+  close(): Promise<void>
+}
