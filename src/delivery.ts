@@ -52,7 +52,7 @@ export function createDelivery(options: DeliveryOptions): Deliver {
         { event: 'sms.store_failed', ...about, error: messageOf(error) },
         'cannot ask the store, later',
       )
-      return { then: 'retry', attempt, step: LATER }
+      return { next: 'retry', attempt, step: LATER }
     }
 
     switch (claim.verdict) {
@@ -66,7 +66,7 @@ export function createDelivery(options: DeliveryOptions): Deliver {
         return ACK
       case 'busy':
         logger.info({ event: 'sms.busy', ...about }, 'another worker has it, later')
-        return { then: 'retry', attempt, step: LATER }
+        return { next: 'retry', attempt, step: LATER }
       case 'expired':
         logger.warn(
           { event: 'sms.expired', ...about },
@@ -197,7 +197,7 @@ export function createDelivery(options: DeliveryOptions): Deliver {
   }
 }
 
-const ACK: Disposition = { then: 'ack' }
+const ACK: Disposition = { next: 'ack' }
 
 const RESULTS: Record<Outcome['class'], AttemptResult | 'ambiguous'> = {
   ok: 'sent',
@@ -219,8 +219,8 @@ const EVENTS: Record<AttemptResult, string> = {
 }
 
 function disposition(result: AttemptResult, attempt: number, reason: string): Disposition {
-  if (result === 'retry') return { then: 'retry', attempt: attempt + 1, step: attempt }
-  return result === 'failed' ? { then: 'dead', reason } : ACK
+  if (result === 'retry') return { next: 'retry', attempt: attempt + 1, step: attempt }
+  return result === 'failed' ? { next: 'dead', reason } : ACK
 }
 
 const messageOf = (error: unknown): string =>

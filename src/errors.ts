@@ -24,6 +24,9 @@ export interface SmsVerifyError extends Error {
   checksLeft?: number
 }
 
+/** Seconds after which an answer says to try again when a part is down. */
+const RETRY_AFTER_OUTAGE = 5
+
 const define = (code: SmsVerifyErrorCode, message: string, statusCode: number) => {
   const Constructor = createError(code, message, statusCode)
   return (fields: Pick<SmsVerifyError, 'retryAfter' | 'checksLeft'> & { cause?: unknown } = {}) =>
@@ -62,11 +65,15 @@ export const tooManyRequests = define(
   'Too many requests. Wait before the next one.',
   429,
 )
-export const unavailable = define(
+const unavailableFor = define(
   'SMS_VERIFY_UNAVAILABLE',
   'The service cannot do this right now. Try again.',
   503,
 )
+
+/** A part is down. The cause is for the log, not for the outside. */
+export const unavailable = (cause: unknown) =>
+  unavailableFor({ retryAfter: RETRY_AFTER_OUTAGE, cause })
 
 export const internalError = define(
   'SMS_VERIFY_INTERNAL_ERROR',

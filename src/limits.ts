@@ -1,7 +1,4 @@
-/** What may be sent and checked how often: the options, their defaults, and the budgets that a request spends from. */
-import ipaddr from 'ipaddr.js'
-import type { Secrets } from './secrets.ts'
-import type { Budget } from './store/store.ts'
+/** What may be sent and checked how often: the options and their defaults. */
 
 /** At most `max` in any `window` seconds. */
 export interface Limit {
@@ -69,57 +66,13 @@ export const LIMIT_DEFAULTS = {
   failedChecksPerIp: [{ max: 30, window: 600 }],
 } satisfies LimitsOptions
 
-export type BudgetName = 'ip' | 'prefix' | 'country' | 'total' | 'failedChecksPerIp'
-
-/** A budget together with what an alert says about it. */
-export interface NamedBudget extends Budget {
-  name: BudgetName
-  /** What the units are counted for: a country, or a pseudonym. */
-  subject: string
-}
-
-export interface Budgets {
-  /** What one send spends from. `ip` is a pseudonym from `ipMac`, or '' if unknown. */
-  ofSend(phone: { e164: string; country: string }, ip: string): NamedBudget[]
-  /** What one check spends from until it turns out right. */
-  ofCheck(ip: string): NamedBudget[]
-  /** Pseudonym of an address or of its network; '' for none. */
-  ipMac(ip: string | undefined): string
-}
-
-export function createBudgets(options: LimitsOptions, secrets: Secrets): Budgets {
-  const limits = { ...LIMIT_DEFAULTS, ...options }
-  const named = (name: BudgetName, subject: string): NamedBudget[] =>
-    subject === ''
-      ? []
-      : toMilliseconds(limits[name]).map((window) => ({
-          ...window,
-          name,
-          subject,
-          key: `${name}:${subject}:${window.window}`,
-        }))
-
-  return {
-    ofSend: ({ e164, country }, ip) => [
-      ...named('ip', ip),
-      ...named('prefix', secrets.subjectMac(e164.slice(0, -4))),
-      ...named('country', country),
-      ...named('total', 'all'),
-    ],
-    ofCheck: (ip) => named('failedChecksPerIp', ip),
-    ipMac: (ip) => (ip === undefined ? '' : secrets.subjectMac(network(ip))),
-  }
-}
-
 /** Limits as the store takes them. */
 export const toMilliseconds = (limits: Limits): Limit[] =>
   limits === false ? [] : [limits].flat().map(({ max, window }) => ({ max, window: window * 1000 }))
 
-// One household or server holds a whole /64 of IPv6, and an IPv4 address can be written as an IPv6 one.
-function network(ip: string): string {
-  if (!ipaddr.isValid(ip)) return ip
-  const address = ipaddr.process(ip)
-  return address.kind() === 'ipv6'
-    ? address.toByteArray().slice(0, 8).join('.')
-    : address.toString()
-}
+/** Whole seconds, never more than there are. */
+export const secondsLeft = (ms: number): number => Math.max(0, Math.floor(ms / 1000))
+
+/** Whole seconds, never fewer than it takes: who waits that long is let in. */
+export const secondsToWait = (ms: number, least = 0): number =>
+  Math.max(least, Math.ceil(ms / 1000))

@@ -1,6 +1,7 @@
 /** The plugin's options: what they are, what they default to, and what wrong ones get. */
 import { Type } from '@sinclair/typebox'
 import { invalidOptions } from './errors.ts'
+import type { Hooks } from './hooks.ts'
 import { LIMIT_DEFAULTS, type LimitsOptions, toMilliseconds } from './limits.ts'
 import { COUNTRIES } from './phone.ts'
 import type { SmsProvider } from './providers/provider.ts'
@@ -21,7 +22,6 @@ import {
   SecretSchema,
   whole,
 } from './validate.ts'
-import type { Hooks } from './verification.ts'
 
 export interface SmsVerifyOptions extends Hooks {
   /**

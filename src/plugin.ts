@@ -7,9 +7,10 @@
 import fastifyRedis from '@fastify/redis'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { createBudgets } from './budgets.ts'
 import { startEmbedded } from './embedded.ts'
 import { invalidOptions } from './errors.ts'
-import { createBudgets } from './limits.ts'
+import { safeHooks } from './hooks.ts'
 import {
   CODE_LENGTH,
   checkPluginOptions,
@@ -24,22 +25,20 @@ import { connectPublisher } from './queue/rabbitmq.ts'
 import { registerRoutes } from './routes.ts'
 import { createSchemas } from './schemas.ts'
 import { createSecrets } from './secrets.ts'
+import { failClosed } from './store/fail-closed.ts'
 import { createRedisStore, isRedisClient, openRedis } from './store/redis.ts'
 import type { VerificationStore } from './store/store.ts'
 import { createVerification, type SmsVerify } from './verification.ts'
 
 export type { SmsVerifyError, SmsVerifyErrorCode } from './errors.ts'
 export { isSmsVerifyError } from './errors.ts'
+export type { Alert, BeforeSendContext, BeforeSendVerdict, Hooks } from './hooks.ts'
 export type { Limit, LimitsOptions } from './limits.ts'
 export type { SmsVerifyOptions } from './options.ts'
 export type { Job } from './queue/queue.ts'
 export type { RouteOptions } from './routes.ts'
 export type { Status } from './store/store.ts'
 export type {
-  Alert,
-  BeforeSendContext,
-  BeforeSendVerdict,
-  Hooks,
   Redeemed,
   SendRequest,
   SendResult,
@@ -69,25 +68,24 @@ async function plugin(app: FastifyInstance, options: SmsVerifyOptions): Promise<
   const schemas = createSchemas(purposes, codeLength)
   const secrets = createSecrets(options.secret)
   const policy = policyOf(options)
-  const { store, publisher } = isEmbedded(options)
+  const { store: bareStore, publisher } = isEmbedded(options)
     ? openEmbedded(app, options)
     : { store: await openStore(app, options), publisher: await openPublisher(app, options) }
+  const store = failClosed(bareStore, app.log)
 
+  const hooks = safeHooks(options, app.log)
   const verification = createVerification({
     store,
     publisher,
     secrets,
-    budgets: createBudgets(limits, secrets),
+    budgets: createBudgets({ limits, store, secrets, hooks, logger: app.log }),
+    hooks,
     policy,
     phonePolicy: { countries, defaultCountry },
     schemas,
     purposes,
     codeLength,
     logger: app.log,
-    beforeSend: options.beforeSend,
-    onVerified: options.onVerified,
-    onDisabled: options.onDisabled,
-    onAlert: options.onAlert,
   })
   app.decorate('smsVerify', verification)
 

@@ -27,10 +27,10 @@ export interface Publisher {
 
 /** What becomes of a delivered job. A hand-over is confirmed before the delivery is acknowledged. */
 export type Disposition =
-  | { then: 'ack' }
+  | { next: 'ack' }
   /** Deliver it again as `attempt` after the `step`-th delay, from 1. */
-  | { then: 'retry'; attempt: number; step: number }
-  | { then: 'dead'; reason: string }
+  | { next: 'retry'; attempt: number; step: number }
+  | { next: 'dead'; reason: string }
 
 /** Handles one delivery. Never rejects. */
 export type Deliver = (job: Job, attempt: number) => Promise<Disposition>

@@ -110,8 +110,8 @@ export async function connectSubscriber(
     }
     const disposition: Disposition = readable
       ? await deliver(job, attempt)
-      : { then: 'dead', reason: 'unreadable' }
-    if (disposition.then === 'ack') return true
+      : { next: 'dead', reason: 'unreadable' }
+    if (disposition.next === 'ack') return true
 
     const [queue, properties] = onward(message, job, disposition)
     while (!isLost()) {
@@ -125,13 +125,13 @@ export async function connectSubscriber(
   function onward(
     { properties }: ConsumeMessage,
     job: Job | undefined,
-    disposition: Exclude<Disposition, { then: 'ack' }>,
+    disposition: Exclude<Disposition, { next: 'ack' }>,
   ): [queue: string, properties: Options.Publish] {
-    if (disposition.then === 'retry' && job) {
+    if (disposition.next === 'retry' && job) {
       const delay = delays[Math.min(disposition.step, delays.length) - 1] as number
       return [retryQueue(queuePrefix, delay), jobProperties(job, disposition.attempt)]
     }
-    const reason = disposition.then === 'dead' ? disposition.reason : 'unreadable'
+    const reason = disposition.next === 'dead' ? disposition.reason : 'unreadable'
     const { messageId, contentType, headers } = properties
     return [
       deadQueue(queuePrefix),

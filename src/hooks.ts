@@ -1,0 +1,112 @@
+/** The host's hooks: what they are told, and how a slow or failing one is kept from doing harm. */
+import type { FastifyRequest } from 'fastify'
+import type { BudgetName } from './budgets.ts'
+import { refused } from './errors.ts'
+import type { Logger } from './log.ts'
+import { maskPhone } from './phone.ts'
+
+export interface BeforeSendContext {
+  /** The number in E.164. */
+  phone: string
+  country: string
+  purpose: string
+  locale: string | undefined
+  ip: string | undefined
+  /** The request, when the code was asked for over HTTP: a CAPTCHA answer can travel in a header of it. */
+  request: FastifyRequest | undefined
+}
+
+/** `true` is `'allow'`, `false` is `'refuse'`; `'trusted'` allows and lifts the slow-down of suspicious numbers. */
+export type BeforeSendVerdict = 'allow' | 'refuse' | 'trusted' | boolean
+
+export interface Alert {
+  kind: 'budget'
+  budget: BudgetName
+  /** The country, `all`, or the pseudonym of a prefix. */
+  subject: string
+  used: number
+  max: number
+  /** Seconds. */
+  window: number
+  /** 0.8 or 1 of `max` has been reached. */
+  share: number
+}
+
+export interface Hooks {
+  /**
+   * Decides on a send before anything is spent on it: CAPTCHA, look-up of the number, block list. A hook that throws,
+   * answers anything else, or takes longer than 5 s has refused.
+   */
+  beforeSend?:
+    | ((context: BeforeSendContext) => BeforeSendVerdict | Promise<BeforeSendVerdict>)
+    | undefined
+  /** A number was verified. Not waited for; a host that must know redeems the proof. */
+  onVerified?:
+    | ((verified: { id: string; phone: string; purpose: string }) => void | Promise<void>)
+    | undefined
+  /** A number was disabled after 100 failed checks in a row; `unlock` enables it again. Not waited for. */
+  onDisabled?: ((disabled: { phone: string }) => void | Promise<void>) | undefined
+  /** A budget has reached 80 % or 100 %, once per window. Not waited for. */
+  onAlert?: ((alert: Alert) => void | Promise<void>) | undefined
+}
+
+export interface SafeHooks {
+  /** Whether the host trusts the sender. Throws `SMS_VERIFY_REFUSED` if it refuses. */
+  beforeSend(context: BeforeSendContext): Promise<boolean>
+  onVerified(verified: { id: string; phone: string; purpose: string }): void
+  onDisabled(disabled: { phone: string }): void
+  onAlert(alert: Alert): void
+}
+
+/** Milliseconds that `beforeSend` may take. */
+const BEFORE_SEND_TIMEOUT = 5000
+
+export function safeHooks(hooks: Hooks, logger: Logger): SafeHooks {
+  /** On the side: it can neither delay nor change the answer. */
+  const notify =
+    <T>(hook: keyof Hooks, run: ((argument: T) => void | Promise<void>) | undefined) =>
+    (argument: T): void => {
+      if (!run) return
+      Promise.resolve(argument)
+        .then(run)
+        .catch((err) => logger.error({ event: 'hook.failed', hook, err }, 'a hook failed'))
+    }
+
+  return {
+    async beforeSend(context) {
+      if (!hooks.beforeSend) return false
+      const hook = 'beforeSend'
+      let verdict: BeforeSendVerdict
+      try {
+        verdict = await inTime(hooks.beforeSend(context))
+      } catch (err) {
+        logger.error(
+          { event: 'hook.failed', hook, err },
+          'beforeSend failed, so the send is refused',
+        )
+        throw refused()
+      }
+      if (verdict === 'trusted') return true
+      if (verdict === 'allow' || verdict === true) return false
+      if (verdict !== 'refuse' && verdict !== false) {
+        const expected = "'allow', 'refuse', 'trusted' or a boolean"
+        logger.error({ event: 'hook.failed', hook, expected }, 'beforeSend gave no verdict')
+      }
+      const phone = maskPhone(context.phone)
+      logger.info({ event: 'send.refused', reason: hook, phone }, 'no code is sent')
+      throw refused()
+    },
+    onVerified: notify('onVerified', hooks.onVerified),
+    onDisabled: notify('onDisabled', hooks.onDisabled),
+    onAlert: notify('onAlert', hooks.onAlert),
+  }
+}
+
+async function inTime<T>(answer: T | Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<never>((_, reject) => {
+    const error = new Error(`no verdict within ${BEFORE_SEND_TIMEOUT} ms`)
+    timer = setTimeout(reject, BEFORE_SEND_TIMEOUT, error)
+  })
+  return Promise.race([answer, timeout]).finally(() => clearTimeout(timer))
+}

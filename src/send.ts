@@ -1,0 +1,117 @@
+/** The web half's rules for one send: who may have a code, the code, and the job that sends it. */
+import type { FastifyRequest } from 'fastify'
+import { type Exhausted, isExhausted, type Spending } from './budgets.ts'
+import * as errors from './errors.ts'
+import { secondsLeft, secondsToWait } from './limits.ts'
+import { maskPhone, type Phone, parsePhone } from './phone.ts'
+import { sealCode, sealPhone } from './sealed.ts'
+import { ID_PATTERN, newCode } from './secrets.ts'
+import type { IssueVerdict } from './store/store.ts'
+import type { SendRequest, SmsVerify, VerificationParts } from './verification.ts'
+
+/** What was issued, with what it takes to take it back. */
+type Issued = Extract<IssueVerdict, { version: number }> & {
+  id: string
+  /** Pseudonym of the number. */
+  phone: string
+  spent: Spending | Exhausted
+}
+
+export function createSend(parts: VerificationParts): SmsVerify['send'] {
+  const { store, publisher, secrets, budgets, hooks, policy, phonePolicy, schemas, logger } = parts
+  const [defaultPurpose = ''] = parts.purposes
+
+  return async function send(request, http) {
+    if (!schemas.isSendRequest(request)) throw errors.invalidRequest()
+    if (request.id !== undefined && !ID_PATTERN.test(request.id)) throw errors.gone()
+    const phone = parsePhone(request.phone, phonePolicy)
+    // Before anything is spent or stored: a send that cannot be queued now must leave no trace.
+    if (!publisher.ready()) throw errors.unavailable('RabbitMQ takes no jobs')
+
+    const trusted = (await ask(request, phone, http)) || request.trusted === true
+    const issued = await issue(request, phone, trusted)
+    await enqueue(issued)
+    const { id, version, expiresIn, resendIn } = issued
+    const about = { event: 'send.accepted', id, version, phone: maskPhone(phone.e164) }
+    logger.info(about, 'a code is on its way')
+    return {
+      id,
+      expiresIn: secondsLeft(expiresIn),
+      resendIn: secondsToWait(resendIn),
+      codeLength: parts.codeLength,
+    }
+  }
+
+  /** Asks the host; true if it trusts the sender. */
+  function ask(request: SendRequest, phone: Phone, http?: FastifyRequest): Promise<boolean> {
+    const { purpose = defaultPurpose, locale, ip } = request
+    const { e164, country } = phone
+    return hooks.beforeSend({ phone: e164, country, purpose, locale, ip, request: http })
+  }
+
+  /** Spends the outer budgets, then issues the code. A refusal by either leaves both as they were. */
+  async function issue(request: SendRequest, phone: Phone, trusted: boolean): Promise<Issued> {
+    const spent = await budgets.spendSend(phone, request.ip)
+    const identity = identify(request, phone)
+    const { id } = identity
+    const code = newCode(parts.codeLength)
+    const sealed = { code, country: phone.country, ttl: policy.ttl / 1000, locale: request.locale }
+    const giveBack = () => isExhausted(spent) || spent.giveBack()
+
+    const verdict = await store
+      .issue(
+        {
+          ...identity,
+          resend: request.id !== undefined,
+          // A budget that has run out does not keep a lost answer from being repeated.
+          repeatOnly: isExhausted(spent),
+          mac: secrets.codeMac(id, code),
+          code: sealCode(secrets, id, sealed),
+          sealedPhone: sealPhone(secrets, id, phone.e164),
+          trusted,
+          spent: isExhausted(spent) || spent.at === 0 ? null : { at: spent.at, ip: spent.ip },
+        },
+        policy,
+      )
+      .catch((error) => {
+        giveBack()
+        throw error
+      })
+    if (verdict.verdict !== 'issued') giveBack()
+    if (verdict.verdict === 'issued' || verdict.verdict === 'repeated') {
+      return { ...verdict, id, phone: identity.phone, spent }
+    }
+
+    const reason = isExhausted(spent) ? spent.budget : verdict.verdict
+    logger.info({ event: 'send.refused', reason, phone: maskPhone(phone.e164) }, 'no code is sent')
+    if (verdict.verdict === 'gone') throw errors.gone()
+    if (verdict.verdict === 'disabled') throw errors.refused()
+    const { wait } = isExhausted(spent) ? spent : verdict
+    throw errors.tooManyRequests({ retryAfter: secondsToWait(wait, 1) })
+  }
+
+  /** Which verification it is about. With an idempotency key the id follows from the key, so a repeat finds it. */
+  function identify(request: SendRequest, phone: Phone) {
+    const mac = secrets.phoneMac(phone.e164)
+    const { id, idempotencyKey, purpose = id ? '' : defaultPurpose } = request
+    if (idempotencyKey === undefined)
+      return { phone: mac, purpose, key: '', id: id ?? secrets.newId(mac) }
+    const from = [purpose, id ?? '', idempotencyKey]
+    const key = secrets.subjectMac(from.join('\n'))
+    return { phone: mac, purpose, key, id: id ?? secrets.newId(mac, from) }
+  }
+
+  /** Queues the job. What certainly was not queued is taken back; what may have been stays, and can be repeated. */
+  async function enqueue({ verdict, status, id, version, phone, spent }: Issued): Promise<void> {
+    // A repeated request whose job a consumer has already begun needs no second message.
+    if (verdict === 'repeated' && status !== 'queued') return
+    const result = await publisher.publish({ id, version })
+    if (result === 'done') return
+    logger.error({ event: `publish.${result}`, id, version }, 'the job was not confirmed')
+    if (result === 'failed' && verdict === 'issued') {
+      if (!isExhausted(spent)) spent.giveBack()
+      await store.retract({ id, version, phone })
+    }
+    throw errors.unavailable(`publish: ${result}`)
+  }
+}

@@ -1,0 +1,29 @@
+/** A store that says 503 when it cannot be asked: then nothing is allowed and nothing is verified. */
+import { unavailable } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import type { VerificationStore } from './store.ts'
+
+export function failClosed(store: VerificationStore, logger: Logger): VerificationStore {
+  const guard =
+    <Arguments extends unknown[], Answer>(operation: (...args: Arguments) => Promise<Answer>) =>
+    async (...args: Arguments): Promise<Answer> => {
+      try {
+        return await operation(...args)
+      } catch (err) {
+        logger.error({ event: 'store.failed', err }, 'the store cannot be asked')
+        throw unavailable(err)
+      }
+    }
+  return {
+    spend: guard(store.spend),
+    refund: guard(store.refund),
+    issue: guard(store.issue),
+    retract: guard(store.retract),
+    check: guard(store.check),
+    redeem: guard(store.redeem),
+    status: guard(store.status),
+    cancel: guard(store.cancel),
+    unlock: guard(store.unlock),
+    erase: guard(store.erase),
+  }
+}
