@@ -27,7 +27,9 @@ export async function findDocker(
     return { missing: 'docker is installed, but "docker info" fails (is its daemon running?)' }
   }
   try {
-    await run(docker, ['image', 'inspect', image], 20).catch(() => run(docker, ['pull', image], 600))
+    await run(docker, ['image', 'inspect', image], 20).catch(() =>
+      run(docker, ['pull', image], 600),
+    )
   } catch (error) {
     return { missing: `docker cannot pull ${image}: ${lastLine(error)}` }
   }
@@ -52,7 +54,11 @@ export function createContainerHost(docker: string, container: Container): Host 
       // Not --rm: a container that is gone once it has stopped could not be started again.
       const publish = `127.0.0.1:${ports.outside}:${ports.inside}`
       const variables = Object.entries(env).flatMap(([key, value]) => ['-e', `${key}=${value}`])
-      await run(docker, ['run', '-d', '--name', name, '-p', publish, ...variables, image, ...args], 60)
+      await run(
+        docker,
+        ['run', '-d', '--name', name, '-p', publish, ...variables, image, ...args],
+        60,
+      )
     },
     async running() {
       const state = await run(docker, ['inspect', '-f', '{{.State.Running}}', name], 20)
@@ -62,8 +68,8 @@ export function createContainerHost(docker: string, container: Container): Host 
       // The first process may be a shell around the server, so freezing takes the whole container.
       if (signal === 'SIGSTOP') await run(docker, ['pause', name], 20)
       else if (signal === 'SIGCONT') await run(docker, ['unpause', name], 20)
-      else if (signal === 'SIGTERM') await run(docker, ['stop', '-t', '20', name], 60)
-      else await run(docker, ['kill', name], 20)
+      // A stop with no grace is a kill, and unlike "docker kill" content with a stopped container.
+      else await run(docker, ['stop', '-t', signal === 'SIGTERM' ? '20' : '0', name], 60)
     },
     async log() {
       const { stdout, stderr } = await promisify(execFile)(docker, ['logs', '--tail', '25', name])
@@ -83,5 +89,10 @@ async function run(docker: string, args: string[], seconds: number): Promise<str
 }
 
 function lastLine(error: unknown): string {
-  return String(error instanceof Error ? error.message : error).trim().split('\n').at(-1) ?? ''
+  return (
+    String(error instanceof Error ? error.message : error)
+      .trim()
+      .split('\n')
+      .at(-1) ?? ''
+  )
 }

@@ -1,7 +1,7 @@
 /** Runs a server as processes of this machine, in a temporary folder that goes when it goes. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { closeSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -45,7 +45,7 @@ export async function createLocalHost(
     for (const child of started) await exit(child)
     await sweep(folder)
     started = []
-    await writeFile(pidFile, '')
+    writeFileSync(pidFile, '')
   }
 
   return {
@@ -57,7 +57,8 @@ export async function createLocalHost(
     async start() {
       await end()
       started = (await programs(folder)).map((program) => run(program, folder, logFile))
-      await writeFile(pidFile, started.map(({ pid }) => pid ?? '').join(' '))
+      // At once and in one go with the spawning: the guard knows only what is written here.
+      writeFileSync(pidFile, started.map(({ pid }) => pid ?? '').join(' '))
     },
     async running() {
       return started.length > 0 && !started.some(hasExited)
@@ -113,30 +114,32 @@ async function exit(child: ChildProcess, seconds = Number.POSITIVE_INFINITY): Pr
 }
 
 function signalGroup(child: ChildProcess, signal: Signal): void {
-  if (child.pid === undefined) return
+  if (child.pid !== undefined) kill(-child.pid, signal)
+}
+
+function kill(pid: number, signal: Signal): void {
   try {
-    process.kill(-child.pid, signal)
+    process.kill(pid, signal)
   } catch {
-    // ESRCH: the group is empty, which is what SIGKILL was to achieve.
+    // ESRCH: it has ended by itself, which is what the signal was to achieve.
   }
 }
 
 /**
  * Port programs of the Erlang VM leave its group; they end when they miss it, or here. Without a
- * /proc (macOS) they are given the time only.
+ * /proc (macOS) only the former.
  */
 async function sweep(folder: string): Promise<void> {
-  for (let tries = 0; ; tries++) {
+  for (let tries = 0; tries < 200; tries++) {
     const left = processesOf(folder)
     if (left.length === 0) return
-    if (tries >= 50) {
-      for (const pid of left) process.kill(pid, 'SIGKILL')
-    }
+    if (tries > 50) for (const pid of left) kill(pid, 'SIGKILL')
     await delay(20)
   }
+  throw new Error(`Processes ${processesOf(folder).join(', ')} of ${folder} do not end`)
 }
 
-export function processesOf(folder: string): number[] {
+function processesOf(folder: string): number[] {
   return processIds().filter((pid) => {
     try {
       const environment = readFileSync(`/proc/${pid}/environ`, 'latin1')

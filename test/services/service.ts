@@ -64,16 +64,16 @@ export interface Launch {
 
 export async function launch(options: Launch): Promise<Service> {
   const { host, name, url, port, origin } = options
-  let stopped = false
+  let removal: Promise<void> | undefined
 
   async function begin(): Promise<string> {
     await host.start()
     return ready(options)
   }
 
-  async function stop(): Promise<void> {
-    stopped = true
-    await host.remove()
+  function stop(): Promise<void> {
+    removal ??= host.remove()
+    return removal
   }
 
   try {
@@ -90,7 +90,7 @@ export async function launch(options: Launch): Promise<Service> {
       folder: host.folder,
       kill: (signal = 'SIGKILL') => host.kill(signal),
       async restart() {
-        if (stopped) throw new Error(`${name} at ${url} has been stopped and its folder removed`)
+        if (removal) throw new Error(`${name} at ${url} has been stopped and its folder removed`)
         await host.kill('SIGTERM')
         await begin()
       },

@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { gatewayProvider } from '../examples/custom-provider.ts'
+import { message } from './provider-contract.ts'
+import { freePorts } from './services/ports.ts'
+import { answer, vendorServer } from './vendor-server.ts'
+
+/** Milliseconds for an example to come up, on a machine that is busy with other tests. */
+const PATIENCE = 60_000
+
+const PHONE = '+8613800138000'
+
+/** What each example is started for; a new one has to be listed. */
+const EXAMPLES: Record<string, (example: Example) => Promise<void>> = {
+  async 'smallest.ts'(example) {
+    const { id } = (await example.post('/sms/send', { phone: PHONE })).body
+    const code = await example.code(PHONE)
+    const verified = await example.post('/sms/verify', { id, code })
+    assert.deepEqual([verified.status, verified.body.purpose], [200, 'default'])
+  },
+
+  async 'signup.ts'(example) {
+    const prove = async (phone: string, purpose: string) => {
+      const { id } = (await example.post('/sms/send', { phone, purpose })).body
+      const verified = await example.post('/sms/verify', { id, code: await example.code(phone) })
+      return verified.body.proof
+    }
+    const signUp = async (body: object) => {
+      const { status, body: account } = await example.post('/accounts', body)
+      return [status, account.phone ?? account.code]
+    }
+    const proof = await prove(PHONE, 'signup')
+    assert.deepEqual(await signUp({ proof }), [400, 'FST_ERR_VALIDATION'])
+    assert.deepEqual(await signUp({ proof, name: 'Ada' }), [201, PHONE])
+    assert.deepEqual(await signUp({ proof, name: 'Ada' }), [410, 'SMS_VERIFY_GONE'])
+    const login = await prove('+8613800138001', 'login')
+    assert.deepEqual(await signUp({ proof: login, name: 'Eve' }), [410, 'SMS_VERIFY_GONE'])
+  },
+
+  async 'custom-provider.ts'(example) {
+    assert.equal((await example.post('/sms/send', { phone: PHONE })).status, 202)
+    await example.printed(/^The gateway sends \{\s+to: '\+8613800138000',\s+text: '.*\d{6}/m)
+  },
+}
+
+for (const [name, check] of Object.entries(EXAMPLES)) {
+  test(`examples/${name} runs.`, async (t) => check(await start(t, name)))
+}
+
+test('Every example is run.', () => {
+  const files = readdirSync('examples').filter((name) => name.endsWith('.ts'))
+  assert.deepEqual(files.sort(), Object.keys(EXAMPLES).sort())
+})
+
+test('The custom provider tells what the gateway says from what nobody knows.', async () => {
+  const classes = { 202: 'ok', 409: 'duplicate', 422: 'permanent_recipient', 500: 'ambiguous' }
+  for (const [status, expected] of Object.entries(classes)) {
+    await using vendor = await vendorServer(answer(Number(status), ''))
+    const outcome = await gatewayProvider(vendor.url).send(message, {
+      signal: AbortSignal.timeout(5000),
+    })
+    assert.deepEqual(outcome, { class: expected, code: `HTTP_${status}` })
+    const [request] = vendor.requests
+    assert.equal(request?.headers['idempotency-key'], message.key)
+    assert.deepEqual(JSON.parse(request?.body ?? ''), { to: message.phone, text: message.text })
+  }
+})
+
+test('The custom provider is what --provider takes: a function that makes it, or says why not.', async () => {
+  const { default: make } = await import('../examples/custom-provider.ts')
+  process.env.GATEWAY_URL = 'http://127.0.0.1:1/'
+  assert.equal(make().name, 'gateway')
+  delete process.env.GATEWAY_URL
+  assert.throws(make, /gateway: url: expected/)
+})
+
+type Example = Awaited<ReturnType<typeof start>>
+
+/** An example by itself, listening on a port of its own. */
+async function start(t: TestContext, name: string) {
+  const [port] = await freePorts(1)
+  const url = `http://127.0.0.1:${port}`
+  const child = spawn(process.execPath, ['--import', 'tsx', `examples/${name}`], {
+    env: { ...process.env, PORT: String(port), NODE_ENV: '' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const ended = once(child, 'close')
+  t.after(() => {
+    child.kill('SIGKILL')
+    return ended
+  })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (chunk) => {
+      output += chunk
+    })
+  }
+
+  async function printed(pattern: RegExp): Promise<RegExpExecArray> {
+    for (const deadline = performance.now() + PATIENCE; performance.now() < deadline; ) {
+      const found = pattern.exec(output)
+      if (found) return found
+      if (child.exitCode !== null) break
+      await sleep(10)
+    }
+    throw new Error(`expected ${pattern}, got ${output}`)
+  }
+
+  await printed(/Server listening/)
+  return {
+    printed,
+    /** The code of the SMS that the console provider printed. */
+    code: async (phone: string) =>
+      (await printed(new RegExp(`^SMS to \\${phone}: \\D*(\\d{6})`, 'm')))[1],
+    async post(path: string, body: object) {
+      const response = await fetch(url + path, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      })
+      return { status: response.status, body: (await response.json()) as Record<string, unknown> }
+    },
+  }
+}

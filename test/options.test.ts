@@ -1,0 +1,397 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { inspect } from 'node:util'
+import Fastify from 'fastify'
+import { startConsumer } from '../src/consumer.ts'
+import { LIMIT_DEFAULTS } from '../src/limits.ts'
+import { policyOf } from '../src/options.ts'
+import { type SmsVerifyOptions, smsVerify } from '../src/plugin.ts'
+import { embedded, recordingProvider, SECRET } from './helper.ts'
+
+/** The option, a wrong value for it, what is expected, and what was there. */
+type Case = [option: string, value: unknown, expected: string, got: string]
+
+const SECRETS = 'a string of at least 32 bytes, or an array of them'
+const COUNTRIES = "an array of ISO 3166-1 alpha-2 codes such as ['CN', 'US'], or 'all'"
+const COUNTRY = "an ISO 3166-1 alpha-2 code such as 'CN'"
+const REDIS = 'a redis:// or rediss:// URL, or ioredis options'
+const AMQP = 'an amqp:// or amqps:// URL, an array of them, or connect options'
+const QUEUE = 'a name of letters, digits, dots and dashes'
+const PROVIDER = 'a provider: an object with a name and a send function'
+const BRAND = 'a string of at most 32 characters'
+const PURPOSES = "an array of different names of a-z, 0-9 and '-'"
+const LIMIT = '{ max, window } in whole messages and seconds, an array of them, or false'
+
+const whole = (least: number, most: number) => `a whole number from ${least} to ${most}`
+
+const shared: Case[] = [
+  ['secret', undefined, SECRETS, 'undefined'],
+  ['secret', null, SECRETS, 'null'],
+  ['secret', 12345, SECRETS, '12345'],
+  ['secret', {}, SECRETS, 'an object'],
+  ['secret', '', SECRETS, 'a string of 0 bytes'],
+  ['secret', 'x'.repeat(31), SECRETS, 'a string of 31 bytes'],
+  ['secret', 'é'.repeat(15), SECRETS, 'a string of 30 bytes'],
+  ['secret', [], SECRETS, 'an empty array'],
+  ['secret', [SECRET, 'short'], SECRETS, 'a string of 5 bytes'],
+  ['secret', [SECRET, 5], SECRETS, 'an array of 2'],
+  ['redis', null, REDIS, 'null'],
+  ['redis', 6379, REDIS, '6379'],
+  ['redis', true, REDIS, 'true'],
+  ['redis', [], REDIS, 'an empty array'],
+  ['redis', 'localhost:6379', REDIS, 'a string of 14 bytes'],
+  ['redis', 'http://localhost', REDIS, 'a string of 16 bytes'],
+  ['amqp', null, AMQP, 'null'],
+  ['amqp', 5672, AMQP, '5672'],
+  ['amqp', [], AMQP, 'an empty array'],
+  ['amqp', 'localhost', AMQP, 'a string of 9 bytes'],
+  ['amqp', 'AMQP://localhost', AMQP, 'a string of 16 bytes'],
+  ['amqp', ['amqp://localhost', 'localhost'], AMQP, 'an array of 2'],
+  ['queuePrefix', 5, QUEUE, '5'],
+  ['queuePrefix', '', QUEUE, '""'],
+  ['queuePrefix', 'a b', QUEUE, '"a b"'],
+  ['queuePrefix', 'x'.repeat(101), QUEUE, `"${'x'.repeat(60)}"`],
+  ['provider', null, PROVIDER, 'null'],
+  ['provider', 'twilio', PROVIDER, '"twilio"'],
+  ['provider', () => {}, PROVIDER, 'a function'],
+  ['provider', {}, PROVIDER, 'an object'],
+  ['provider', { name: 'x' }, PROVIDER, 'an object'],
+  ['provider', { name: '', send() {} }, PROVIDER, 'an object'],
+  ['provider', { name: 'x', send: true }, PROVIDER, 'an object'],
+  ['brand', 5, BRAND, '5'],
+  ['brand', '', BRAND, '""'],
+  ['brand', 'x'.repeat(33), BRAND, `"${'x'.repeat(33)}"`],
+]
+
+const ofPlugin: Case[] = [
+  ['countries', undefined, COUNTRIES, 'undefined'],
+  ['countries', 'CN', COUNTRIES, '"CN"'],
+  ['countries', [], COUNTRIES, 'an empty array'],
+  ['countries', ['CN', 'UK'], COUNTRIES, "[ 'CN', 'UK' ]"],
+  ['countries', ['cn'], COUNTRIES, "[ 'cn' ]"],
+  ['countries', ['all'], COUNTRIES, "[ 'all' ]"],
+  ['defaultCountry', 'China', COUNTRY, '"China"'],
+  ['defaultCountry', 86, COUNTRY, '86'],
+  ['defaultCountry', null, COUNTRY, 'null'],
+  ['prefix', 5, "a string such as '/sms'", '5'],
+  ['embedded', 'true', 'a boolean', '"true"'],
+  ['embedded', 1, 'a boolean', '1'],
+  ['purposes', 'login', PURPOSES, '"login"'],
+  ['purposes', [], PURPOSES, 'an empty array'],
+  ['purposes', ['Login'], PURPOSES, "[ 'Login' ]"],
+  ['purposes', ['__proto__'], PURPOSES, "[ '__proto__' ]"],
+  ['purposes', ['login', 'login'], PURPOSES, "[ 'login', 'login' ]"],
+  ['purposes', ['x'.repeat(33)], PURPOSES, `[ '${'x'.repeat(33)}' ]`],
+  ['code', 6, 'an object', '6'],
+  ['code.length', 5, whole(6, 10), '5'],
+  ['code.length', 11, whole(6, 10), '11'],
+  ['code.length', 6.5, whole(6, 10), '6.5'],
+  ['code.length', '6', whole(6, 10), '"6"'],
+  ['code.length', Number.NaN, whole(6, 10), 'NaN'],
+  ['code.ttl', 0, whole(1, 600), '0'],
+  ['code.ttl', 601, whole(1, 600), '601'],
+  ['code.ttl', Number.POSITIVE_INFINITY, whole(1, 600), 'Infinity'],
+  ['code.checks', 0, whole(1, 10), '0'],
+  ['code.checks', 11, whole(1, 10), '11'],
+  ['proof', true, 'an object', 'true'],
+  ['proof.ttl', 0, whole(1, 3600), '0'],
+  ['proof.ttl', 3601, whole(1, 3600), '3601'],
+  ['limits', false, 'an object', 'false'],
+  ['limits.cooldown', 60, 'an array of whole seconds, or false', '60'],
+  ['limits.cooldown', [], 'an array of whole seconds, or false', 'an empty array'],
+  ['limits.cooldown', [60, -1], 'an array of whole seconds, or false', '[ 60, -1 ]'],
+  ['limits.cooldown', [0.5], 'an array of whole seconds, or false', '[ 0.5 ]'],
+  ['limits.cooldown', true, 'an array of whole seconds, or false', 'true'],
+  ...['phone', 'ip', 'prefix', 'country', 'total', 'failedChecksPerIp'].flatMap((name): Case[] => [
+    [`limits.${name}`, true, LIMIT, 'true'],
+    [`limits.${name}`, 5, LIMIT, '5'],
+    [`limits.${name}`, [], LIMIT, 'an empty array'],
+    [`limits.${name}`, { max: 0, window: 60 }, LIMIT, 'an object'],
+    [`limits.${name}`, { max: 1.5, window: 60 }, LIMIT, 'an object'],
+    [`limits.${name}`, { max: 1 }, LIMIT, 'an object'],
+    [`limits.${name}`, { max: 1, window: 0 }, LIMIT, 'an object'],
+    [`limits.${name}`, { max: 1, window: 60, x: 1 }, LIMIT, 'an object'],
+    [`limits.${name}`, [{ max: 1, window: '60' }], LIMIT, '[ [Object] ]'],
+  ]),
+  ...['beforeSend', 'onVerified', 'onDisabled', 'onAlert'].flatMap((name): Case[] => [
+    [name, 'allow', 'a function', '"allow"'],
+    [name, {}, 'a function', 'an object'],
+    [name, null, 'a function', 'null'],
+  ]),
+  ['routes', 'false', 'a boolean', '"false"'],
+  ['routes', 0, 'a boolean', '0'],
+  ['routeOptions', true, 'an object of Fastify route options', 'true'],
+  ['routeOptions', [], 'an object of Fastify route options', 'an empty array'],
+]
+
+const ofConsumer: Case[] = [
+  ['amqp', undefined, AMQP, 'undefined'],
+  ['redis', undefined, REDIS, 'undefined'],
+  ['provider', undefined, PROVIDER, 'undefined'],
+  ['concurrency', 0, whole(1, 2000), '0'],
+  ['concurrency', 2001, whole(1, 2000), '2001'],
+  ['concurrency', '64', whole(1, 2000), '"64"'],
+  ['retry', 3, 'an object', '3'],
+  ['retry.max', -1, whole(0, 6), '-1'],
+  ['retry.max', 7, whole(0, 6), '7'],
+  ['retry.backoff', 0, 'seconds from 0.1 to 60', '0'],
+  ['retry.backoff', 61, 'seconds from 0.1 to 60', '61'],
+  ['retry.backoff', '3', 'seconds from 0.1 to 60', '"3"'],
+  ['delivery', 'exactly-once', "'at-least-once' or 'at-most-once'", '"exactly-once"'],
+  ['delivery', true, "'at-least-once' or 'at-most-once'", 'true'],
+  ['minRemaining', -1, 'seconds from 0 to 600', '-1'],
+  ['minRemaining', 601, 'seconds from 0 to 600', '601'],
+  ['logger', console.log, 'a logger with debug, info, warn and error', 'a function'],
+  ['logger', { info() {} }, 'a logger with debug, info, warn and error', 'an object'],
+]
+
+test('Each wrong option of the plugin is named, with what was expected and what was there.', async () => {
+  for (const [option, value, expected, got] of [...shared, ...ofPlugin]) {
+    const error = await refusal(withOption(embedded(), option, value))
+    assert.equal(error.code, 'SMS_VERIFY_INVALID_OPTIONS', `${option}: ${inspect(value)}`)
+    assert.ok(
+      error.message.startsWith(`smsVerify: ${option}: expected ${expected}, got ${got}`),
+      `${option}: ${inspect(value)}: ${error.message}`,
+    )
+  }
+})
+
+test('Each wrong option of the consumer is named, with what was expected and what was there.', async () => {
+  for (const [option, value, expected, got] of [...shared, ...ofConsumer]) {
+    const error = await consumerRefusal(withOption(consumerOptions(), option, value))
+    assert.equal(error.code, 'SMS_VERIFY_INVALID_OPTIONS', `${option}: ${inspect(value)}`)
+    assert.ok(
+      error.message.startsWith(`startConsumer: ${option}: expected ${expected}, got ${got}`),
+      `${option}: ${inspect(value)}: ${error.message}`,
+    )
+  }
+})
+
+test('An option that does not exist is refused by its name, at every depth.', async () => {
+  for (const option of ['secrets', 'code.size', 'proof.max', 'limits.sms', 'limits.IP']) {
+    const { code, message } = await refusal(withOption(embedded(), option, 5))
+    assert.equal(code, 'SMS_VERIFY_INVALID_OPTIONS')
+    assert.equal(message, `smsVerify: ${option}: there is no such option`)
+  }
+  for (const option of ['prefetch', 'retry.delay', 'countries']) {
+    const { code, message } = await consumerRefusal(withOption(consumerOptions(), option, 5))
+    assert.equal(code, 'SMS_VERIFY_INVALID_OPTIONS')
+    assert.equal(message, `startConsumer: ${option}: there is no such option`)
+  }
+})
+
+test('No options at all name the first that is missing.', async () => {
+  const app = Fastify()
+  await assert.rejects(async () => app.register(smsVerify as never), {
+    code: 'SMS_VERIFY_INVALID_OPTIONS',
+    message: `smsVerify: secret: expected ${SECRETS}, got undefined`,
+  })
+  await assert.rejects(startConsumer(undefined as never), {
+    code: 'SMS_VERIFY_INVALID_OPTIONS',
+    message: 'startConsumer: expected an object of options, got undefined',
+  })
+})
+
+test('Neither a secret nor a password in a URL is ever shown, in no part of the error.', async () => {
+  const canary = 'hunter2'
+  const wrong: [string, unknown][] = [
+    ['secret', canary],
+    ['secret', [SECRET, canary]],
+    ['secret', { value: canary }],
+    ['redis', `user:${canary}@localhost`],
+    ['redis', `http://user:${canary}@localhost`],
+    ['redis', [`redis://:${canary}@localhost`]],
+    ['amqp', `user:${canary}@localhost`],
+    ['amqp', [`amqp://user:${canary}@localhost`, `http://user:${canary}@localhost`]],
+    ['amqp', [canary]],
+    // Of the right form at the first look only.
+    ['redis', `redis://user:${canary}@localhost:port`],
+    ['amqp', `amqp://user:${canary}@localhost:port`],
+    ['amqp', ['amqp://127.0.0.1:1', `amqp://user:${canary}@[localhost`]],
+  ]
+  for (const [option, value] of wrong) {
+    const base = { secret: SECRET, countries: 'all', redis: {}, amqp: 'amqp://127.0.0.1:1' }
+    const errors = [
+      await refusal(withOption(base, option, value)),
+      await consumerRefusal(withOption(consumerOptions(), option, value)),
+    ]
+    for (const error of errors) {
+      const shown = inspect(error, { depth: 10, showHidden: true })
+      assert.equal(shown.includes(canary), false, `${option}: ${shown}`)
+      assert.equal(error.code, 'SMS_VERIFY_INVALID_OPTIONS', `${option}: ${shown}`)
+      assert.match(error.message, new RegExp(`: ${option}: expected`))
+    }
+  }
+})
+
+test('Embedded mode excludes Redis and RabbitMQ, and each of those needs the other.', async () => {
+  const { provider, ...base } = embedded()
+  assert.equal(
+    (await refusal({ ...base, redis: 'redis://127.0.0.1:1' })).message,
+    'smsVerify: embedded: expected neither redis nor amqp beside true, got one',
+  )
+  assert.equal(
+    (await refusal({ ...base, amqp: 'amqp://127.0.0.1:1' })).message,
+    'smsVerify: embedded: expected neither redis nor amqp beside true, got one',
+  )
+  const { embedded: _, ...connected } = base
+  assert.equal(
+    (await refusal({ ...connected, redis: 'redis://127.0.0.1:1' })).message,
+    'smsVerify: amqp: expected a URL or connect options, got undefined',
+  )
+  assert.equal(
+    (await refusal({ ...connected, embedded: false })).message,
+    'smsVerify: amqp: expected a URL or connect options, got undefined',
+  )
+  assert.equal(
+    (await refusal({ ...connected, amqp: 'amqp://127.0.0.1:1' })).message,
+    'smsVerify: redis: expected a URL, ioredis options, or @fastify/redis registered before, got undefined',
+  )
+})
+
+test('Embedded mode is the default, but in production it has to be written out.', async (t) => {
+  const { embedded: _, ...implicit } = embedded()
+  assert.equal(await starts(implicit), true)
+  setNodeEnv(t, 'production')
+  const { code, message } = await refusal(implicit)
+  assert.equal(code, 'SMS_VERIFY_INVALID_OPTIONS')
+  assert.equal(
+    message,
+    'smsVerify: expected redis and amqp in production, or embedded: true if state in memory is meant, got neither',
+  )
+  assert.equal(await starts(embedded()), true)
+  setNodeEnv(t, 'test')
+  assert.equal(await starts(implicit), true)
+})
+
+test('An option that is there but undefined is an option that is not there.', async () => {
+  const names = [
+    ...['defaultCountry', 'prefix', 'redis', 'amqp', 'queuePrefix', 'brand', 'purposes'],
+    ...['beforeSend', 'onVerified', 'onDisabled', 'onAlert', 'routes', 'routeOptions'],
+    ...['code', 'code.length', 'code.ttl', 'code.checks', 'proof', 'proof.ttl', 'limits'],
+    ...Object.keys(LIMIT_DEFAULTS).map((name) => `limits.${name}`),
+  ]
+  for (const name of names) {
+    const { limits, ...options } = embedded()
+    assert.equal(await starts(withOption(options, name, undefined)), true, name)
+  }
+  const undefinedLimits = Object.fromEntries(
+    Object.keys(LIMIT_DEFAULTS).map((name) => [name, undefined]),
+  )
+  const { limits, ...options } = embedded()
+  assert.deepEqual(policyOf({ ...options, limits: undefinedLimits }), policyOf(options))
+})
+
+test('The defaults are those of the documentation.', () => {
+  assert.deepEqual(LIMIT_DEFAULTS, {
+    cooldown: [60, 120, 300],
+    phone: [
+      { max: 5, window: 3600 },
+      { max: 10, window: 86_400 },
+    ],
+    ip: [
+      { max: 10, window: 600 },
+      { max: 30, window: 86_400 },
+    ],
+    prefix: [{ max: 20, window: 3600 }],
+    country: false,
+    total: false,
+    failedChecksPerIp: [{ max: 30, window: 600 }],
+  })
+  assert.deepEqual(policyOf({ secret: SECRET, countries: 'all' }), {
+    ttl: 300_000,
+    checks: 5,
+    cooldown: [60_000, 120_000, 300_000],
+    windows: [
+      { max: 5, window: 3_600_000 },
+      { max: 10, window: 86_400_000 },
+    ],
+    live: 3,
+    proofTtl: 600_000,
+    retention: 900_000,
+    slowAfter: 15,
+    slowWindow: { max: 2, window: 86_400_000 },
+    disableAfter: 100,
+  })
+})
+
+test('What is set replaces its default, and false switches a limit off.', () => {
+  const policy = policyOf({
+    secret: SECRET,
+    countries: 'all',
+    code: { ttl: 60, checks: 3 },
+    proof: { ttl: 3600 },
+    limits: { cooldown: [1], phone: { max: 2, window: 60 } },
+  })
+  assert.equal(policy.ttl, 60_000)
+  assert.equal(policy.checks, 3)
+  assert.equal(policy.proofTtl, 3_600_000)
+  assert.equal(policy.retention, 3_600_000)
+  assert.deepEqual(policy.cooldown, [1000])
+  assert.deepEqual(policy.windows, [{ max: 2, window: 60_000 }])
+
+  const off = policyOf({
+    secret: SECRET,
+    countries: 'all',
+    limits: { cooldown: false, phone: false },
+  })
+  assert.deepEqual(off.cooldown, [])
+  assert.deepEqual(off.windows, [])
+})
+
+interface Refusal extends Error {
+  code?: string
+}
+
+/** The error with which registering fails. */
+async function refusal(options: object): Promise<Refusal> {
+  const app = Fastify()
+  try {
+    await app.register(smsVerify, options as SmsVerifyOptions)
+    await app.ready()
+  } catch (error) {
+    return error as Refusal
+  } finally {
+    await app.close()
+  }
+  assert.fail(`taken: ${inspect(options)}`)
+}
+
+async function starts(options: object): Promise<boolean> {
+  const app = Fastify()
+  await app.register(smsVerify, options as SmsVerifyOptions)
+  await app.close()
+  return true
+}
+
+async function consumerRefusal(options: object): Promise<Refusal> {
+  const error = await startConsumer(options as never).then(
+    (consumer) => consumer.close(),
+    (error: Refusal) => error,
+  )
+  return error ?? assert.fail(`taken: ${inspect(options)}`)
+}
+
+const consumerOptions = () => ({
+  amqp: 'amqp://127.0.0.1:1',
+  redis: 'redis://127.0.0.1:1',
+  secret: SECRET,
+  provider: recordingProvider(),
+})
+
+/** The options with one of them set, `code.ttl` inside `code`. */
+function withOption(options: object, path: string, value: unknown): object {
+  const [name = '', inner] = path.split('.')
+  if (inner === undefined) return { ...options, [name]: value }
+  const outer = (options as Record<string, object | undefined>)[name]
+  return { ...options, [name]: { ...outer, [inner]: value } }
+}
+
+function setNodeEnv(t: TestContext, value: string): void {
+  const before = process.env.NODE_ENV
+  t.after(() => {
+    if (before === undefined) delete process.env.NODE_ENV
+    else process.env.NODE_ENV = before
+  })
+  process.env.NODE_ENV = value
+}

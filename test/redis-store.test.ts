@@ -1,0 +1,361 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis, type RedisOptions } from 'ioredis'
+import { sealCode, sealPhone } from '../src/sealed.ts'
+import { createSecrets } from '../src/secrets.ts'
+import { createRedisStore, openRedis } from '../src/store/redis.ts'
+import type { Store } from '../src/store/store.ts'
+import {
+  claimOf,
+  freePolicy,
+  newRequest,
+  random,
+  resendOf,
+  rightCheck,
+  testStore,
+  wrongCheck,
+} from './store-contract.ts'
+
+const { REDIS_URL } = process.env
+if (!REDIS_URL) throw new Error('REDIS_URL: expected the URL of a Redis to test with, got nothing')
+
+/** All keys of this run begin with it. */
+const RUN = `test-${random(12)}:`
+
+const clients: Redis[] = []
+
+type ClientOptions = Omit<RedisOptions, 'replyMapping'>
+
+async function client(options: ClientOptions = {}, changes: Partial<URL> = {}): Promise<Redis> {
+  const { href } = Object.assign(new URL(REDIS_URL as string), changes)
+  const redis = new Redis(href, { retryStrategy: () => null, ...options })
+  redis.on('error', () => {})
+  clients.push(redis)
+  await once(redis, 'ready')
+  return redis
+}
+
+/** Sees keys as they are, without a prefix. */
+let raw: Redis
+let redis: Redis
+
+before(async () => {
+  raw = await client()
+  redis = await client({ keyPrefix: RUN })
+})
+
+after(async () => {
+  await Promise.all((await keysOf(RUN)).map((key) => raw.del(key)))
+  for (const each of clients) each.disconnect()
+})
+
+async function now(): Promise<number> {
+  const [seconds, micros] = await raw.time()
+  return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000)
+}
+
+async function advance(ms: number): Promise<void> {
+  const until = (await now()) + ms
+  for (let left = ms; left > 0; left = until - (await now())) await sleep(left)
+}
+
+testStore('redis', async () => ({ store: createRedisStore(redis), now, advance }))
+
+/** A store whose keys are told apart by a prefix of their own. */
+async function openStore(): Promise<{ store: Store; prefix: string }> {
+  const prefix = `${RUN}${random(12)}:`
+  return { store: createRedisStore(await client({ keyPrefix: prefix })), prefix }
+}
+
+async function keysOf(prefix: string): Promise<string[]> {
+  const keys: string[] = []
+  let cursor = '0'
+  do {
+    const [next, page] = await raw.scan(cursor, 'MATCH', `${prefix}*`, 'COUNT', 1000)
+    keys.push(...page)
+    cursor = next
+  } while (cursor !== '0')
+  return keys
+}
+
+/** Everything that stands in Redis under the prefix, as text by key. */
+async function dump(prefix: string): Promise<Map<string, string>> {
+  const read = async (key: string): Promise<unknown> => {
+    const type = await raw.type(key)
+    if (type === 'hash') return raw.hgetall(key)
+    return type === 'zset' ? raw.zrange(key, '0', '-1') : raw.get(key)
+  }
+  const entries = (await keysOf(prefix)).map(
+    async (key) => [key, JSON.stringify(await read(key))] as const,
+  )
+  return new Map(await Promise.all(entries))
+}
+
+/** Runs every operation, so that every kind of key stands in Redis. `between` runs before each one. */
+async function runAll(store: Store, between: () => unknown = () => {}) {
+  const ran: Record<string, unknown> = {}
+  const run = async <T>(name: keyof Store, operation: () => Promise<T>): Promise<T> => {
+    await between()
+    const answer = await operation()
+    ran[name] = answer
+    return answer
+  }
+  const budgets = [{ key: random(16), max: 5, window: 60_000 }]
+  const verified = newRequest()
+  const failing = newRequest()
+  const live = newRequest()
+  const check = rightCheck(verified)
+  await run('spend', () => store.spend(budgets))
+  await run('refund', () => store.refund(budgets, 0))
+  await run('issue', () => store.issue(verified, freePolicy))
+  const claim = claimOf(verified)
+  await run('claim', () => store.claim(claim))
+  await run('complete', () => store.complete({ ...claim, result: 'sent' }))
+  await run('check', () => store.check(check, freePolicy))
+  const shard = verified.id.slice(0, 2)
+  const redeem = { shard, proof: check.proof, purpose: '', nonce: random(8) }
+  await run('redeem', () => store.redeem(redeem))
+  await run('status', () => store.status(verified.id, freePolicy))
+  await store.issue(failing, freePolicy)
+  await store.check(wrongCheck(failing), freePolicy)
+  await run('cancel', () => store.cancel(failing.id))
+  await store.issue(live, freePolicy)
+  await store.issue(resendOf(live), freePolicy)
+  const version = { id: live.id, version: 2, phone: live.phone }
+  await run('retract', () => store.retract(version))
+  await run('unlock', () => store.unlock(random(22)))
+  await run('erase', () => store.erase(random(22)))
+  return { ran, budgets, verified, failing, live }
+}
+
+test('redis: All keys have a life but a count of failures.', async () => {
+  const { store, prefix } = await openStore()
+  const { failing } = await runAll(store)
+  const keys = await keysOf(prefix)
+  const kinds = new Set(keys.map((key) => /\}:(\w):/.exec(key)?.[1]))
+  assert.deepEqual([...kinds].toSorted(), ['b', 'c', 'p', 'r', 's', 'v'])
+  const lives = await Promise.all(keys.map(async (key) => [key, await raw.pttl(key)] as const))
+  assert.deepEqual(
+    lives.filter(([, left]) => left <= 0).map(([key]) => key.slice(key.indexOf('}') + 2)),
+    [`p:${failing.phone}`],
+  )
+})
+
+test('redis: All keys of an operation are in one slot.', async () => {
+  const { store, prefix } = await openStore()
+  const { budgets, ...requests } = await runAll(store)
+  const { verified, failing, live } = requests
+  for (const key of await keysOf(prefix)) {
+    const [, tag, name] = /\{(.*?)\}:\w:(.*)/.exec(key.slice(prefix.length)) ?? []
+    if (tag === 'budgets') assert.equal(name, budgets[0]?.key)
+    else assert.ok([verified, failing, live].some(({ id }) => id.slice(0, 2) === tag))
+    if (key.includes('}:v:') || key.includes('}:p:')) assert.equal(name?.slice(0, 2), tag)
+  }
+})
+
+test('redis: The prefix of a client is kept, and none is needed.', async () => {
+  const before = new Set(await keysOf('sms-verify:'))
+  const { store, prefix } = await openStore()
+  await runAll(store)
+  const ours = await keysOf(prefix)
+  assert.ok(ours.length > 0 && ours.every((key) => key.startsWith(`${prefix}sms-verify:{`)))
+
+  const plain = createRedisStore(raw)
+  const { verified, failing, live, budgets } = await runAll(plain)
+  const made = (await keysOf('sms-verify:')).filter((key) => !before.has(key))
+  const names = [verified, failing, live].flatMap(({ id, phone }) => [id, phone])
+  assert.ok(names.slice(1).every((name) => made.some((key) => key.endsWith(name))))
+  for (const { phone } of [verified, failing, live]) await plain.erase(phone)
+  await raw.del(`sms-verify:{budgets}:b:${budgets[0]?.key}`)
+  const left = await keysOf('sms-verify:')
+  assert.ok(!left.some((key) => names.some((name) => key.endsWith(name))))
+})
+
+test('redis: An erased number leaves no key.', async () => {
+  const { store, prefix } = await openStore()
+  const { verified, failing, live } = await runAll(store)
+  for (const { phone } of [verified, failing, live]) await store.erase(phone)
+  assert.deepEqual(
+    (await keysOf(prefix)).filter((key) => !key.includes('{budgets}')),
+    [],
+  )
+})
+
+test('redis: What has been sent is forgotten, and a success leaves nothing of the code.', async () => {
+  const { store, prefix } = await openStore()
+  const holders = async (word: string) =>
+    [...(await dump(prefix))].filter(([, value]) => value.includes(word)).map(([key]) => key)
+  const request = newRequest()
+  const resend = resendOf(request)
+  await store.issue(request, freePolicy)
+  await store.issue(resend, freePolicy)
+  assert.equal((await holders(resend.code)).length, 1)
+  const claim = claimOf(request, { version: 2 })
+  await store.claim(claim)
+  assert.deepEqual(await holders(request.code), [])
+  assert.deepEqual(await holders(request.mac), [])
+  await store.complete({ ...claim, result: 'retry' })
+  assert.equal((await holders(resend.code)).length, 1)
+  await store.claim({ ...claim, attempt: 2 })
+  await store.complete({ ...claim, attempt: 2, result: 'failed' })
+  assert.deepEqual(await holders(resend.code), [])
+  assert.equal((await holders(resend.mac)).length, 1)
+
+  const check = rightCheck(resend)
+  await store.check(check, freePolicy)
+  assert.deepEqual(await holders(resend.mac), [])
+  const shard = request.id.slice(0, 2)
+  assert.deepEqual(await holders(resend.sealedPhone), [
+    `${prefix}sms-verify:{${shard}}:r:${check.proof}`,
+  ])
+})
+
+test('redis: A server that has forgotten the scripts gets them again.', async () => {
+  const { store } = await openStore()
+  const { ran } = await runAll(store, () => raw.script('FLUSH'))
+  assert.deepEqual(Object.keys(ran).toSorted(), [
+    ...['cancel', 'check', 'claim', 'complete', 'erase', 'issue', 'redeem', 'refund', 'retract'],
+    ...['spend', 'status', 'unlock'],
+  ])
+})
+
+test('redis: A user who may run no other commands is enough.', async (t) => {
+  const [username, password] = [`test-${random(12)}`, random(24)]
+  const commands =
+    '+del +eval +evalsha +exists +get +hdel +hget +hincrby +hmget +hset +persist +pexpire +pexpireat +pttl ' +
+    '+set +time +zadd +zcard +zcount +zrange +zrem +zremrangebyscore +hello +info'
+  await raw.acl('SETUSER', username, 'on', `>${password}`, `~${RUN}*`, ...commands.split(' '))
+  t.after(() => raw.acl('DELUSER', username))
+  const user = await client({ keyPrefix: RUN, disableClientInfo: true }, { username, password })
+  await runAll(createRedisStore(user))
+})
+
+test('redis: A live verification with all that its number needs takes at most 900 bytes.', async (t) => {
+  const store = createRedisStore(raw)
+  const secrets = createSecrets(random(32))
+  const phone = secrets.phoneMac('+8613800138000')
+  const id = secrets.newId(phone)
+  t.after(() => store.erase(phone))
+  const request = newRequest({
+    phone,
+    id,
+    purpose: 'default',
+    mac: secrets.codeMac(id, '012345'),
+    code: sealCode(secrets, id, { code: '012345', country: 'CN', ttl: 300 }),
+    sealedPhone: sealPhone(secrets, id, '+8613800138000'),
+    spent: { at: await now(), ip: secrets.subjectMac('203.0.113.7') },
+  })
+  async function memory(): Promise<number> {
+    const keys = await keysOf(`sms-verify:{${phone.slice(0, 2)}}:`)
+    const ours = keys.filter((key) => key.endsWith(id) || key.endsWith(phone))
+    assert.equal(ours.length, 4)
+    const sizes = await Promise.all(ours.map((key) => raw.memory('USAGE', key)))
+    return sizes.reduce<number>((sum, bytes) => sum + Number(bytes), 0)
+  }
+  await store.issue(request, freePolicy)
+  const sizes = [await memory()]
+  const claim = claimOf(request)
+  await store.claim(claim)
+  sizes.push(await memory())
+  await store.complete({ ...claim, result: 'sent' })
+  for (let i = 0; i < 4; i++) await store.check(wrongCheck(request), freePolicy)
+  sizes.push(await memory())
+  assert.ok(Math.max(...sizes) <= 900, `${sizes}`)
+})
+
+test('redis: A client that is not connected is refused at once.', async () => {
+  const waiting = new Redis(REDIS_URL as string, { lazyConnect: true })
+  const store = createRedisStore(waiting)
+  assert.equal(store.ready(), false)
+  const startedAt = performance.now()
+  await assert.rejects(store.status(newRequest().id, freePolicy), /Redis is not connected \(wait\)/)
+  assert.ok(performance.now() - startedAt < 100)
+
+  const ended = await client()
+  const closing = createRedisStore(ended, async () => ended.disconnect())
+  assert.equal(closing.ready(), true)
+  await closing.close()
+  await once(ended, 'end')
+  assert.equal(closing.ready(), false)
+  await assert.rejects(closing.spend([]), /Redis is not connected \(end\)/)
+})
+
+test('redis: A server that stops answering is waited for a second.', async (t) => {
+  const { hostname, port } = new URL(REDIS_URL)
+  const sockets: Socket[] = []
+  const proxy = createServer((socket) => {
+    const server = connect(Number(port || 6379), hostname)
+    sockets.push(socket, server)
+    socket.pipe(server).pipe(socket)
+  })
+  const stalled = await client({}, { hostname: '127.0.0.1', port: String(await listen(proxy)) })
+  t.after(() => close(proxy, sockets))
+  const store = createRedisStore(stalled)
+  await store.spend([])
+  for (const socket of sockets) socket.unpipe()
+  const startedAt = performance.now()
+  await assert.rejects(store.spend([]), /Redis did not answer within 1000 ms/)
+  const took = performance.now() - startedAt
+  assert.ok(took > 950 && took < 2000, `${took}`)
+  assert.equal(store.ready(), true)
+})
+
+test('redis: Opening waits until Redis is ready.', async () => {
+  const opened = await openRedis(REDIS_URL, assert.fail)
+  const store = createRedisStore(opened, async () => opened.disconnect())
+  assert.equal(store.ready(), true)
+  await store.spend([])
+  await store.close()
+})
+
+/** Opens in a process of its own: it ends by itself only if nothing is left open. */
+async function openElsewhere(url: string): Promise<{ output: string; ms: number }> {
+  const module = new URL('../src/store/redis.ts', import.meta.url).href
+  const program = `
+    import { openRedis } from ${JSON.stringify(module)}
+    const startedAt = performance.now()
+    const error = await openRedis(${JSON.stringify(url)}, () => {}).catch((error) => error)
+    process.stdout.write(JSON.stringify({ output: error.message, ms: performance.now() - startedAt }))`
+  const child = spawn(
+    process.execPath,
+    ['--import', 'tsx', '--input-type=module', '--eval', program],
+    { stdio: ['ignore', 'pipe', 'inherit'], timeout: 20_000 },
+  )
+  const [output, [exit, signal]] = await Promise.all([text(child.stdout), once(child, 'exit')])
+  assert.deepEqual([exit, signal], [0, null])
+  return JSON.parse(output)
+}
+
+test('redis: Opening fails in time with the reason, and leaves nothing open.', async (t) => {
+  const sockets: Socket[] = []
+  const silent = createServer((socket) => sockets.push(socket))
+  const closed = createServer()
+  const closedPort = await listen(closed)
+  await close(closed, [])
+  t.after(() => close(silent, sockets))
+  const silentPort = await listen(silent)
+  const [refused, unanswered] = await Promise.all([
+    openElsewhere(`redis://127.0.0.1:${closedPort}`),
+    openElsewhere(`redis://127.0.0.1:${silentPort}`),
+  ])
+  assert.match(refused.output, /^cannot connect to Redis: .*ECONNREFUSED/)
+  assert.match(unanswered.output, /^cannot connect to Redis: no answer within 4000 ms/)
+  assert.ok(refused.ms < 5000 && unanswered.ms < 5000, `${refused.ms} ${unanswered.ms}`)
+})
+
+async function listen(server: Server): Promise<number> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return (server.address() as AddressInfo).port
+}
+
+async function close(server: Server, sockets: Socket[]): Promise<void> {
+  for (const socket of sockets) socket.destroy()
+  server.close()
+  await once(server, 'close')
+}
