@@ -136,7 +136,7 @@ export async function startConsumer(options: ConsumerOptions): Promise<Consumer>
     closed: new Promise((resolve) => {
       closed = resolve
     }),
-    health: () => ({ redis: store.ready(), amqp: subscriber.ready() }),
+    health: () => ({ redis: !closing && store.ready(), amqp: !closing && subscriber.ready() }),
     [Symbol.asyncDispose]: closeOnce,
   }
 }

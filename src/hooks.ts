@@ -1,6 +1,7 @@
 /** The host's hooks: what they are told, and how a slow or failing one is kept from doing harm. */
 import type { FastifyRequest } from 'fastify'
 import type { BudgetName } from './budgets.ts'
+import { withDeadline } from './deadline.ts'
 import { refused } from './errors.ts'
 import type { Logger } from './log.ts'
 import { maskPhone } from './phone.ts'
@@ -78,7 +79,11 @@ export function safeHooks(hooks: Hooks, logger: Logger): SafeHooks {
       const hook = 'beforeSend'
       let verdict: BeforeSendVerdict
       try {
-        verdict = await inTime(hooks.beforeSend(context))
+        verdict = await withDeadline(
+          Promise.resolve(hooks.beforeSend(context)),
+          BEFORE_SEND_TIMEOUT,
+          'no verdict',
+        )
       } catch (err) {
         logger.error(
           { event: 'hook.failed', hook, err },
@@ -100,13 +105,4 @@ export function safeHooks(hooks: Hooks, logger: Logger): SafeHooks {
     onDisabled: notify('onDisabled', hooks.onDisabled),
     onAlert: notify('onAlert', hooks.onAlert),
   }
-}
-
-async function inTime<T>(answer: T | Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<never>((_, reject) => {
-    const error = new Error(`no verdict within ${BEFORE_SEND_TIMEOUT} ms`)
-    timer = setTimeout(reject, BEFORE_SEND_TIMEOUT, error)
-  })
-  return Promise.race([answer, timeout]).finally(() => clearTimeout(timer))
 }

@@ -91,12 +91,12 @@ describe('The demo', () => {
   const urls = { REDIS_URL: 'redis://127.0.0.1:1', AMQP_URL: 'amqp://127.0.0.1:1' }
   const mistakes: [what: string, env: () => Record<string, string>, error: RegExp][] = [
     [
-      'one of the two URLs',
+      'one URL without the other',
       () => ({ REDIS_URL: urls.REDIS_URL }),
       /expected REDIS_URL and AMQP_URL or neither, got REDIS_URL without AMQP_URL$/,
     ],
     [
-      'no secret for the consumer',
+      'a missing secret',
       () => urls,
       /SMS_VERIFY_SECRET: expected .+, got none; make one: openssl rand -hex 32$/,
     ],

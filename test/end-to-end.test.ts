@@ -136,7 +136,7 @@ async function dump(t: TestContext, ids: string[]): Promise<string[]> {
   const read: Record<string, (key: string) => Promise<unknown>> = {
     string: (key) => redis.get(key),
     hash: (key) => redis.hgetall(key),
-    zset: (key) => redis.zrange(key, 0, -1),
+    zset: (key) => redis.zrange(key, '0', '-1'),
   }
   const texts: string[] = []
   for await (const keys of redis.scanStream({ match: 'sms-verify:*', count: 1000 })) {

@@ -7,146 +7,10 @@ import { LIMIT_DEFAULTS } from '../src/limits.ts'
 import { policyOf } from '../src/options.ts'
 import { type SmsVerifyOptions, smsVerify } from '../src/plugin.ts'
 import { embedded, recordingProvider, SECRET } from './helper.ts'
-
-/** The option, a wrong value for it, what is expected, and what was there. */
-type Case = [option: string, value: unknown, expected: string, got: string]
-
-const SECRETS = 'a string of at least 32 bytes, or an array of them'
-const COUNTRIES = "an array of ISO 3166-1 alpha-2 codes such as ['CN', 'US'], or 'all'"
-const COUNTRY = "an ISO 3166-1 alpha-2 code such as 'CN'"
-const REDIS = 'a redis:// or rediss:// URL, or ioredis options'
-const AMQP = 'an amqp:// or amqps:// URL, an array of them, or connect options'
-const QUEUE = 'a name of letters, digits, dots and dashes'
-const PROVIDER = 'a provider: an object with a name and a send function'
-const BRAND = 'a string of at most 32 characters'
-const PURPOSES = "an array of different names of a-z, 0-9 and '-'"
-const LIMIT = '{ max, window } in whole messages and seconds, an array of them, or false'
-
-const whole = (least: number, most: number) => `a whole number from ${least} to ${most}`
-
-const shared: Case[] = [
-  ['secret', undefined, SECRETS, 'undefined'],
-  ['secret', null, SECRETS, 'null'],
-  ['secret', 12345, SECRETS, '12345'],
-  ['secret', {}, SECRETS, 'an object'],
-  ['secret', '', SECRETS, 'a string of 0 bytes'],
-  ['secret', 'x'.repeat(31), SECRETS, 'a string of 31 bytes'],
-  ['secret', 'é'.repeat(15), SECRETS, 'a string of 30 bytes'],
-  ['secret', [], SECRETS, 'an empty array'],
-  ['secret', [SECRET, 'short'], SECRETS, 'a string of 5 bytes'],
-  ['secret', [SECRET, 5], SECRETS, 'an array of 2'],
-  ['redis', null, REDIS, 'null'],
-  ['redis', 6379, REDIS, '6379'],
-  ['redis', true, REDIS, 'true'],
-  ['redis', [], REDIS, 'an empty array'],
-  ['redis', 'localhost:6379', REDIS, 'a string of 14 bytes'],
-  ['redis', 'http://localhost', REDIS, 'a string of 16 bytes'],
-  ['amqp', null, AMQP, 'null'],
-  ['amqp', 5672, AMQP, '5672'],
-  ['amqp', [], AMQP, 'an empty array'],
-  ['amqp', 'localhost', AMQP, 'a string of 9 bytes'],
-  ['amqp', 'AMQP://localhost', AMQP, 'a string of 16 bytes'],
-  ['amqp', ['amqp://localhost', 'localhost'], AMQP, 'an array of 2'],
-  ['queuePrefix', 5, QUEUE, '5'],
-  ['queuePrefix', '', QUEUE, '""'],
-  ['queuePrefix', 'a b', QUEUE, '"a b"'],
-  ['queuePrefix', 'x'.repeat(101), QUEUE, `"${'x'.repeat(60)}"`],
-  ['provider', null, PROVIDER, 'null'],
-  ['provider', 'twilio', PROVIDER, '"twilio"'],
-  ['provider', () => {}, PROVIDER, 'a function'],
-  ['provider', {}, PROVIDER, 'an object'],
-  ['provider', { name: 'x' }, PROVIDER, 'an object'],
-  ['provider', { name: '', send() {} }, PROVIDER, 'an object'],
-  ['provider', { name: 'x', send: true }, PROVIDER, 'an object'],
-  ['brand', 5, BRAND, '5'],
-  ['brand', '', BRAND, '""'],
-  ['brand', 'x'.repeat(33), BRAND, `"${'x'.repeat(33)}"`],
-]
-
-const ofPlugin: Case[] = [
-  ['countries', undefined, COUNTRIES, 'undefined'],
-  ['countries', 'CN', COUNTRIES, '"CN"'],
-  ['countries', [], COUNTRIES, 'an empty array'],
-  ['countries', ['CN', 'UK'], COUNTRIES, "[ 'CN', 'UK' ]"],
-  ['countries', ['cn'], COUNTRIES, "[ 'cn' ]"],
-  ['countries', ['all'], COUNTRIES, "[ 'all' ]"],
-  ['defaultCountry', 'China', COUNTRY, '"China"'],
-  ['defaultCountry', 86, COUNTRY, '86'],
-  ['defaultCountry', null, COUNTRY, 'null'],
-  ['prefix', 5, "a string such as '/sms'", '5'],
-  ['embedded', 'true', 'a boolean', '"true"'],
-  ['embedded', 1, 'a boolean', '1'],
-  ['purposes', 'login', PURPOSES, '"login"'],
-  ['purposes', [], PURPOSES, 'an empty array'],
-  ['purposes', ['Login'], PURPOSES, "[ 'Login' ]"],
-  ['purposes', ['__proto__'], PURPOSES, "[ '__proto__' ]"],
-  ['purposes', ['login', 'login'], PURPOSES, "[ 'login', 'login' ]"],
-  ['purposes', ['x'.repeat(33)], PURPOSES, `[ '${'x'.repeat(33)}' ]`],
-  ['code', 6, 'an object', '6'],
-  ['code.length', 5, whole(6, 10), '5'],
-  ['code.length', 11, whole(6, 10), '11'],
-  ['code.length', 6.5, whole(6, 10), '6.5'],
-  ['code.length', '6', whole(6, 10), '"6"'],
-  ['code.length', Number.NaN, whole(6, 10), 'NaN'],
-  ['code.ttl', 0, whole(1, 600), '0'],
-  ['code.ttl', 601, whole(1, 600), '601'],
-  ['code.ttl', Number.POSITIVE_INFINITY, whole(1, 600), 'Infinity'],
-  ['code.checks', 0, whole(1, 10), '0'],
-  ['code.checks', 11, whole(1, 10), '11'],
-  ['proof', true, 'an object', 'true'],
-  ['proof.ttl', 0, whole(1, 3600), '0'],
-  ['proof.ttl', 3601, whole(1, 3600), '3601'],
-  ['limits', false, 'an object', 'false'],
-  ['limits.cooldown', 60, 'an array of whole seconds, or false', '60'],
-  ['limits.cooldown', [], 'an array of whole seconds, or false', 'an empty array'],
-  ['limits.cooldown', [60, -1], 'an array of whole seconds, or false', '[ 60, -1 ]'],
-  ['limits.cooldown', [0.5], 'an array of whole seconds, or false', '[ 0.5 ]'],
-  ['limits.cooldown', true, 'an array of whole seconds, or false', 'true'],
-  ...['phone', 'ip', 'prefix', 'country', 'total', 'failedChecksPerIp'].flatMap((name): Case[] => [
-    [`limits.${name}`, true, LIMIT, 'true'],
-    [`limits.${name}`, 5, LIMIT, '5'],
-    [`limits.${name}`, [], LIMIT, 'an empty array'],
-    [`limits.${name}`, { max: 0, window: 60 }, LIMIT, 'an object'],
-    [`limits.${name}`, { max: 1.5, window: 60 }, LIMIT, 'an object'],
-    [`limits.${name}`, { max: 1 }, LIMIT, 'an object'],
-    [`limits.${name}`, { max: 1, window: 0 }, LIMIT, 'an object'],
-    [`limits.${name}`, { max: 1, window: 60, x: 1 }, LIMIT, 'an object'],
-    [`limits.${name}`, [{ max: 1, window: '60' }], LIMIT, '[ [Object] ]'],
-  ]),
-  ...['beforeSend', 'onVerified', 'onDisabled', 'onAlert'].flatMap((name): Case[] => [
-    [name, 'allow', 'a function', '"allow"'],
-    [name, {}, 'a function', 'an object'],
-    [name, null, 'a function', 'null'],
-  ]),
-  ['routes', 'false', 'a boolean', '"false"'],
-  ['routes', 0, 'a boolean', '0'],
-  ['routeOptions', true, 'an object of Fastify route options', 'true'],
-  ['routeOptions', [], 'an object of Fastify route options', 'an empty array'],
-]
-
-const ofConsumer: Case[] = [
-  ['amqp', undefined, AMQP, 'undefined'],
-  ['redis', undefined, REDIS, 'undefined'],
-  ['provider', undefined, PROVIDER, 'undefined'],
-  ['concurrency', 0, whole(1, 2000), '0'],
-  ['concurrency', 2001, whole(1, 2000), '2001'],
-  ['concurrency', '64', whole(1, 2000), '"64"'],
-  ['retry', 3, 'an object', '3'],
-  ['retry.max', -1, whole(0, 6), '-1'],
-  ['retry.max', 7, whole(0, 6), '7'],
-  ['retry.backoff', 0, 'seconds from 0.1 to 60', '0'],
-  ['retry.backoff', 61, 'seconds from 0.1 to 60', '61'],
-  ['retry.backoff', '3', 'seconds from 0.1 to 60', '"3"'],
-  ['delivery', 'exactly-once', "'at-least-once' or 'at-most-once'", '"exactly-once"'],
-  ['delivery', true, "'at-least-once' or 'at-most-once'", 'true'],
-  ['minRemaining', -1, 'seconds from 0 to 600', '-1'],
-  ['minRemaining', 601, 'seconds from 0 to 600', '601'],
-  ['logger', console.log, 'a logger with debug, info, warn and error', 'a function'],
-  ['logger', { info() {} }, 'a logger with debug, info, warn and error', 'an object'],
-]
+import { CONSUMER_CASES, PLUGIN_CASES, SECRETS } from './wrong-options.ts'
 
 test('Each wrong option of the plugin is named, with what was expected and what was there.', async () => {
-  for (const [option, value, expected, got] of [...shared, ...ofPlugin]) {
+  for (const [option, value, expected, got] of PLUGIN_CASES) {
     const error = await refusal(withOption(embedded(), option, value))
     assert.equal(error.code, 'SMS_VERIFY_INVALID_OPTIONS', `${option}: ${inspect(value)}`)
     assert.ok(
@@ -157,7 +21,7 @@ test('Each wrong option of the plugin is named, with what was expected and what 
 })
 
 test('Each wrong option of the consumer is named, with what was expected and what was there.', async () => {
-  for (const [option, value, expected, got] of [...shared, ...ofConsumer]) {
+  for (const [option, value, expected, got] of CONSUMER_CASES) {
     const error = await consumerRefusal(withOption(consumerOptions(), option, value))
     assert.equal(error.code, 'SMS_VERIFY_INVALID_OPTIONS', `${option}: ${inspect(value)}`)
     assert.ok(
@@ -275,6 +139,14 @@ test('An option that is there but undefined is an option that is not there.', as
     const { limits, ...options } = embedded()
     assert.equal(await starts(withOption(options, name, undefined)), true, name)
   }
+  const { code, message } = await consumerRefusal({
+    ...consumerOptions(),
+    retry: { max: undefined, backoff: undefined },
+    concurrency: undefined,
+    redis: undefined,
+  })
+  assert.equal(code, 'SMS_VERIFY_INVALID_OPTIONS')
+  assert.match(message, /^startConsumer: redis: /)
   const undefinedLimits = Object.fromEntries(
     Object.keys(LIMIT_DEFAULTS).map((name) => [name, undefined]),
   )

@@ -1,7 +1,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
-import { codeOf, MODES, newPhone, start, until, wrongCode } from './helper.ts'
+import type { Outcome } from '../src/providers/provider.ts'
+import {
+  build,
+  codeOf,
+  connected,
+  embedded,
+  MODES,
+  newPhone,
+  recordingProvider,
+  start,
+  until,
+  wrongCode,
+} from './helper.ts'
 import { assertProblem } from './problem.ts'
 
 const JSON_TYPE = 'application/json; charset=utf-8'
@@ -242,6 +254,23 @@ for (const mode of MODES) {
     })
   })
 }
+
+test('The status says how far the sending is.', async (t) => {
+  const waiting = await build(t, connected())
+  const { id: queued } = (await send(waiting, { phone: newPhone() })).json()
+  assert.equal((await status(waiting, queued)).json().status, 'queued')
+
+  const answers: ((outcome: Outcome) => void)[] = []
+  const provider = recordingProvider(() => new Promise((resolve) => answers.push(resolve)))
+  const app = await build(t, embedded({ provider }))
+  const { id } = (await send(app, { phone: newPhone() })).json()
+  const code = await codeOf(provider, id)
+  assert.equal((await status(app, id)).json().status, 'sending')
+  answers[0]?.({ class: 'permanent_recipient' })
+  await until('failed', async () => (await status(app, id)).json().status === 'failed')
+  // The vendor may be wrong: whoever has the code can use it.
+  assert.equal((await verify(app, { id, code })).statusCode, 200)
+})
 
 test('A code has the configured length, and only that length is one.', async (t) => {
   const { app, provider } = await start(t, 'embedded', { code: { length: 8, checks: 1 } })

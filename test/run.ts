@@ -41,6 +41,10 @@ function catchInterrupts(): AbortSignal {
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] satisfies Interrupt[]) {
     process.on(name, () => controller.abort(name))
   }
+  // npm passes a SIGTERM on to the shell between us only, which dies of it and leaves us alone.
+  const parent = process.ppid
+  const watchParent = () => process.ppid === parent || controller.abort('SIGTERM')
+  if (process.env.npm_lifecycle_event) setInterval(watchParent, 200).unref()
   return controller.signal
 }
 

@@ -7,6 +7,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ChannelModel, connect, type Options } from 'amqplib'
+import { withDeadline } from '../deadline.ts'
 import type { Logger } from '../log.ts'
 
 /** Where RabbitMQ is: a URL, several to be tried in turn, or amqplib's connect options. */
@@ -80,11 +81,11 @@ export async function keepConnected<Session>(
       logger.info({ event: 'amqp.unblocked', connection: name }, 'RabbitMQ takes publishes again')
     })
     try {
-      const session = await Promise.race([
-        setUp(connection, fail),
-        lost.then((error) => Promise.reject(error)),
-        rejectAfter(SET_UP_TIMEOUT, 'RabbitMQ did not answer while the channels were set up'),
-      ])
+      const session = await withDeadline(
+        Promise.race([setUp(connection, fail), lost.then((error) => Promise.reject(error))]),
+        SET_UP_TIMEOUT,
+        'RabbitMQ did not set up the channels',
+      )
       return { connection, session, lost }
     } catch (error) {
       await end(connection)
@@ -169,14 +170,12 @@ function addressList(amqp: AmqpAddress): (string | Options.Connect)[] {
 
 /** Ends a connection in good order if the peer takes part, else by its socket. */
 async function end(connection: ChannelModel): Promise<void> {
-  const polite = (async () => connection.close())().catch(() => {})
-  await Promise.race([polite, sleep(CLOSE_TIMEOUT, undefined, { ref: false })])
-  socketOf(connection)?.destroy()
+  const polite = (async () => connection.close())()
+  await withDeadline(polite, CLOSE_TIMEOUT, 'RabbitMQ did not close').catch(() => {})
+  // With an error, since only that ends amqplib's heartbeat and settles the publishes that wait for a confirm.
+  socketOf(connection)?.destroy(new Error('closed'))
 }
 
 // amqplib does not type its socket, and closing has no deadline of its own.
-const socketOf = (connection: ChannelModel): { destroy(): void } | undefined =>
-  (connection.connection as unknown as { stream?: { destroy(): void } }).stream
-
-const rejectAfter = (ms: number, message: string): Promise<never> =>
-  sleep(ms, undefined, { ref: false }).then(() => Promise.reject(new Error(message)))
+const socketOf = (connection: ChannelModel): { destroy(error: Error): void } | undefined =>
+  (connection.connection as unknown as { stream?: { destroy(error: Error): void } }).stream

@@ -1,6 +1,7 @@
 /** The queue in RabbitMQ: its topology, the confirmed publisher, and the subscriber that confirms before it acknowledges. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ChannelModel, ConfirmChannel, ConsumeMessage, Options } from 'amqplib'
+import { withDeadline } from '../deadline.ts'
 import type { Logger } from '../log.ts'
 import { type AmqpAddress, keepConnected } from './connection.ts'
 import {
@@ -178,7 +179,7 @@ export async function connectSubscriber(
         .session()
         ?.stop()
         .catch(() => {})
-      await Promise.race([Promise.all(inHand), sleep(DRAIN_TIMEOUT, undefined, { ref: false })])
+      await withDeadline(Promise.all(inHand), DRAIN_TIMEOUT, 'not done').catch(() => {})
       await consuming.close()
       await handOver.close()
     },
