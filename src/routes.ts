@@ -91,7 +91,10 @@ export function registerRoutes(
       },
     },
     async (request) => {
-      const { purpose, proof } = await smsVerify.verify({ ...request.body, ip: request.ip })
+      const { purpose, proof } = await smsVerify.verify(
+        { ...request.body, ip: request.ip },
+        request,
+      )
       return { verified: true as const, purpose, proof }
     },
   )

@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { type Exhausted, isExhausted, type Spending } from './budgets.ts'
 import * as errors from './errors.ts'
 import { secondsLeft, secondsToWait } from './limits.ts'
+import type { Logger } from './log.ts'
 import { maskPhone, type Phone, parsePhone } from './phone.ts'
 import { sealCode, sealPhone } from './sealed.ts'
 import { ID_PATTERN, newCode } from './secrets.ts'
@@ -22,6 +23,7 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
   const [defaultPurpose = ''] = parts.purposes
 
   return async function send(request, http) {
+    const log = http?.log ?? logger
     if (!schemas.isSendRequest(request)) throw errors.invalidRequest()
     if (request.id !== undefined && !ID_PATTERN.test(request.id)) throw errors.gone()
     const phone = parsePhone(request.phone, phonePolicy)
@@ -29,11 +31,11 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
     if (!publisher.ready()) throw errors.unavailable('RabbitMQ takes no jobs')
 
     const trusted = (await ask(request, phone, http)) || request.trusted === true
-    const issued = await issue(request, phone, trusted)
-    await enqueue(issued)
+    const issued = await issue(request, phone, trusted, log)
+    await enqueue(issued, log)
     const { id, version, expiresIn, resendIn } = issued
     const about = { event: 'send.accepted', id, version, phone: maskPhone(phone.e164) }
-    logger.info(about, 'a code is on its way')
+    log.info(about, 'a code is on its way')
     return {
       id,
       expiresIn: secondsLeft(expiresIn),
@@ -50,7 +52,12 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
   }
 
   /** Spends the outer budgets, then issues the code. A refusal by either leaves both as they were. */
-  async function issue(request: SendRequest, phone: Phone, trusted: boolean): Promise<Issued> {
+  async function issue(
+    request: SendRequest,
+    phone: Phone,
+    trusted: boolean,
+    log: Logger,
+  ): Promise<Issued> {
     const spent = await budgets.spendSend(phone, request.ip)
     const identity = identify(request, phone)
     const { id } = identity
@@ -83,7 +90,7 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
     }
 
     const reason = isExhausted(spent) ? spent.budget : verdict.verdict
-    logger.info({ event: 'send.refused', reason, phone: maskPhone(phone.e164) }, 'no code is sent')
+    log.info({ event: 'send.refused', reason, phone: maskPhone(phone.e164) }, 'no code is sent')
     if (verdict.verdict === 'gone') throw errors.gone()
     if (verdict.verdict === 'disabled') throw errors.refused()
     const { wait } = isExhausted(spent) ? spent : verdict
@@ -102,12 +109,15 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
   }
 
   /** Queues the job. What certainly was not queued is taken back; what may have been stays, and can be repeated. */
-  async function enqueue({ verdict, status, id, version, phone, spent }: Issued): Promise<void> {
+  async function enqueue(
+    { verdict, status, id, version, phone, spent }: Issued,
+    log: Logger,
+  ): Promise<void> {
     // A repeated request whose job a consumer has already begun needs no second message.
     if (verdict === 'repeated' && status !== 'queued') return
     const result = await publisher.publish({ id, version })
     if (result === 'done') return
-    logger.error({ event: `publish.${result}`, id, version }, 'the job was not confirmed')
+    log.error({ event: `publish.${result}`, id, version }, 'the job was not confirmed')
     if (result === 'failed' && verdict === 'issued') {
       if (!isExhausted(spent)) spent.giveBack()
       await store.retract({ id, version, phone })

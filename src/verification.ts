@@ -72,12 +72,15 @@ export interface StatusResult {
   checksLeft: number
 }
 
-/** What `app.smsVerify` is. Each method rejects with a `SmsVerifyError`. */
+/**
+ * What `app.smsVerify` is. Each method rejects with a `SmsVerifyError`. Where there is a request, hand it on as `http`:
+ * log lines then carry its id, and `beforeSend` can look at it.
+ */
 export interface SmsVerify {
   /** Issues a code and queues its sending. Resolved means durable: the job was confirmed by the broker. */
   send(request: SendRequest, http?: FastifyRequest): Promise<SendResult>
   /** Checks a code. The one check that is right gives the proof. */
-  verify(request: VerifyRequest): Promise<VerifyResult>
+  verify(request: VerifyRequest, http?: FastifyRequest): Promise<VerifyResult>
   /** What a proof stands for, once. With a purpose, only a proof for that purpose. */
   redeem(proof: string, options?: { purpose?: string | undefined }): Promise<Redeemed>
   status(id: string): Promise<StatusResult>
@@ -112,7 +115,8 @@ export function createVerification(parts: VerificationParts): SmsVerify {
   return {
     send: createSend(parts),
 
-    async verify(request) {
+    async verify(request, http) {
+      const log = http?.log ?? logger
       if (!schemas.isVerifyRequest(request)) throw errors.invalidRequest()
       const { id, code, ip } = request
       if (!ID_PATTERN.test(id)) throw errors.gone()
@@ -120,7 +124,7 @@ export function createVerification(parts: VerificationParts): SmsVerify {
       // Taken before the code is looked at and given back if it was no wrong one: parallel guesses all count.
       const spent = await budgets.spendCheck(ip)
       if (isExhausted(spent)) {
-        logger.info({ event: 'limit.hit', limit: spent.budget }, 'too many wrong codes')
+        log.info({ event: 'limit.hit', limit: spent.budget }, 'too many wrong codes')
         throw errors.tooManyRequests({ retryAfter: secondsToWait(spent.wait, 1) })
       }
       const proof = secrets.newId(shardOf(id))
@@ -135,23 +139,23 @@ export function createVerification(parts: VerificationParts): SmsVerify {
           const phone = openPhone(secrets, id, check.sealedPhone)
           const { purpose } = check
           budgets.giveBackSends({ e164: phone, country: countryOf(phone) }, check.spent)
-          logger.info({ event: 'verify.ok', id, phone: maskPhone(phone) }, 'a number is verified')
+          log.info({ event: 'verify.ok', id, phone: maskPhone(phone) }, 'a number is verified')
           hooks.onVerified({ id, phone, purpose })
           return { phone, purpose, proof }
         }
         case 'wrong': {
           const { checksLeft, disabledPhone } = check
-          logger.info({ event: 'verify.wrong', id, checksLeft }, 'a wrong code')
+          log.info({ event: 'verify.wrong', id, checksLeft }, 'a wrong code')
           if (disabledPhone) {
             const phone = openPhone(secrets, id, disabledPhone)
             const about = { event: 'number.disabled', id, phone: maskPhone(phone) }
-            logger.warn(about, 'too many wrong codes in a row')
+            log.warn(about, 'too many wrong codes in a row')
             hooks.onDisabled({ phone })
           }
           throw errors.wrongCode({ checksLeft })
         }
         case 'gone':
-          logger.info({ event: 'verify.gone', id }, 'a code for a verification that is over')
+          log.info({ event: 'verify.gone', id }, 'a code for a verification that is over')
           throw errors.gone()
       }
     },

@@ -6,7 +6,17 @@ import { startConsumer } from '../src/consumer.ts'
 import { LIMIT_DEFAULTS } from '../src/limits.ts'
 import { policyOf } from '../src/options.ts'
 import { type SmsVerifyOptions, smsVerify } from '../src/plugin.ts'
-import { embedded, recordingProvider, SECRET } from './helper.ts'
+import {
+  build,
+  connected,
+  consume,
+  embedded,
+  newPhone,
+  newQueuePrefix,
+  recordingProvider,
+  SECRET,
+  until,
+} from './helper.ts'
 import { CONSUMER_CASES, PLUGIN_CASES, SECRETS } from './wrong-options.ts'
 
 test('Each wrong option of the plugin is named, with what was expected and what was there.', async () => {
@@ -139,19 +149,20 @@ test('An option that is there but undefined is an option that is not there.', as
     const { limits, ...options } = embedded()
     assert.equal(await starts(withOption(options, name, undefined)), true, name)
   }
-  const { code, message } = await consumerRefusal({
-    ...consumerOptions(),
-    retry: { max: undefined, backoff: undefined },
-    concurrency: undefined,
-    redis: undefined,
-  })
-  assert.equal(code, 'SMS_VERIFY_INVALID_OPTIONS')
-  assert.match(message, /^startConsumer: redis: /)
   const undefinedLimits = Object.fromEntries(
     Object.keys(LIMIT_DEFAULTS).map((name) => [name, undefined]),
   )
   const { limits, ...options } = embedded()
   assert.deepEqual(policyOf({ ...options, limits: undefinedLimits }), policyOf(options))
+})
+
+test('A number of retries that is there but undefined is the default one.', async (t) => {
+  const queuePrefix = newQueuePrefix()
+  const provider = recordingProvider(({ attempt }) => ({ class: attempt < 2 ? 'retry' : 'ok' }))
+  await consume(t, { queuePrefix, provider, retry: { backoff: 0.1, max: undefined } as object })
+  const app = await build(t, connected({ queuePrefix }))
+  await app.smsVerify.send({ phone: newPhone() })
+  await until('the second attempt', () => provider.messages.length === 2, 3000)
 })
 
 test('The defaults are those of the documentation.', () => {
