@@ -77,7 +77,7 @@ export interface Consumer {
 }
 
 /**
- * Starts a consumer. Rejects with `SMS_VERIFY_INVALID_OPTIONS`, or after 4 s with the error that kept it from Redis or
+ * Starts a consumer. Rejects with `SMS_VERIFY_INVALID_OPTIONS`, or after 3 s with the error that kept it from Redis or
  * RabbitMQ. Once started it survives their outages and goes on by itself.
  */
 export async function startConsumer(options: ConsumerOptions): Promise<Consumer> {
@@ -143,9 +143,7 @@ export async function startConsumer(options: ConsumerOptions): Promise<Consumer>
 
 async function openStore(redis: RedisAddress | RedisClient, logger: Logger): Promise<Store> {
   if (isRedisClient(redis)) return createRedisStore(redis)
-  const client = await openRedis(redis, (error) =>
-    logger.warn({ event: 'redis.failed', error: error.message }, 'the connection to Redis failed'),
-  )
+  const client = await openRedis(redis, logger)
   return createRedisStore(client, async () => {
     await client.quit().catch(() => client.disconnect())
   })

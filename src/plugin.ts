@@ -126,9 +126,7 @@ async function openStore(
   { redis }: SmsVerifyOptions,
 ): Promise<VerificationStore> {
   if (redis === undefined) return createRedisStore(hostClient(app))
-  const client = await openRedis(redis, (error) =>
-    app.log.warn({ event: 'redis.failed', error: error.message }, 'the connection to Redis failed'),
-  )
+  const client = await openRedis(redis, app.log)
   // Inside a scope, so that the host can register @fastify/redis for itself, before us or after us.
   await app.register(async (scope) => {
     await scope.register(fastifyRedis, { client, closeClient: true })

@@ -74,7 +74,6 @@ test('A store that fails or talks nonsense answers 503 without a word of it, and
     () => Promise.reject(new Error("READONLY You can't write against a read only replica.")),
     () => Promise.reject(new Error('OOM command not allowed when used memory > maxmemory.')),
     () => Promise.resolve(CANARY),
-    () => Promise.resolve(null),
   ]
   for (const reply of replies) {
     const { lines, ...server } = logging()

@@ -32,9 +32,9 @@ export interface ConnectionOptions<Session> {
 }
 
 /** Milliseconds. */
-const CONNECT_TIMEOUT = 4000
+const CONNECT_TIMEOUT = 3000
 const SET_UP_TIMEOUT = 5000
-const START_TIMEOUT = 4000
+const START_TIMEOUT = 3000
 const CLOSE_TIMEOUT = 2000
 const BACKOFF_MIN = 100
 const BACKOFF_MAX = 10_000
@@ -43,7 +43,7 @@ const STEADY = 1000
 /** Seconds. A frozen peer is noticed after two to three of them. */
 const HEARTBEAT = 5
 
-/** Connects, and rejects after 4 s with the error that kept it from doing so. After that it never gives up. */
+/** Connects, and rejects after 3 s with the error that kept it from doing so. After that it never gives up. */
 export async function keepConnected<Session>(
   options: ConnectionOptions<Session>,
 ): Promise<Connection<Session>> {

@@ -49,7 +49,7 @@ const sendQueue = (prefix: string) => `${prefix}.send`
 const deadQueue = (prefix: string) => `${prefix}.dead`
 const retryQueue = (prefix: string, seconds: number) => `${prefix}.retry.${seconds}s`
 
-/** Publishes jobs to the send queue. Resolves once connected; rejects after 4 s with the reason why not. */
+/** Publishes jobs to the send queue. Resolves once connected; rejects after 3 s with the reason why not. */
 export async function connectPublisher(options: RabbitOptions): Promise<Publisher> {
   const { amqp, queuePrefix, logger } = options
   const connection = await keepConnected({

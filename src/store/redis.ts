@@ -1,5 +1,7 @@
 /** The store in Redis, for any number of web and worker processes. */
 import { type Cluster, Redis, type RedisOptions } from 'ioredis'
+import { withDeadline } from '../deadline.ts'
+import type { Logger } from '../log.ts'
 import { shardOf } from '../secrets.ts'
 import * as scripts from './scripts.ts'
 import type { Store } from './store.ts'
@@ -14,7 +16,7 @@ export type RedisAddress = string | Omit<RedisOptions, 'replyMapping'>
 const COMMAND_TIMEOUT = 1000
 
 /** Longest wait for the first connection, in milliseconds: well inside Fastify's own 10 s for a plugin. */
-const START_TIMEOUT = 4000
+const START_TIMEOUT = 3000
 
 const PREFIX = 'sms-verify:'
 
@@ -32,7 +34,9 @@ export function createRedisStore(redis: RedisClient, close?: () => Promise<void>
       if (!error.message.startsWith('NOSCRIPT')) throw error
       return redis.eval(script.lua, 1, key, argv)
     })
-    return JSON.parse((await withTimeout(answer)) as string) as Answer
+    return JSON.parse(
+      (await withDeadline(answer, COMMAND_TIMEOUT, 'Redis did not answer')) as string,
+    ) as Answer
   }
 
   const BUDGETS = 'budgets'
@@ -69,12 +73,9 @@ export function createRedisStore(redis: RedisClient, close?: () => Promise<void>
 
 /**
  * Opens a client that fails fast and never runs a script twice by itself, and waits until it is ready. Rejects after
- * 4 s with the error that kept it from connecting.
+ * 3 s with the error that kept it from connecting; once open it comes back by itself after every outage.
  */
-export async function openRedis(
-  address: RedisAddress,
-  onError: (error: Error) => void,
-): Promise<Redis> {
+export async function openRedis(address: RedisAddress, logger: Logger): Promise<Redis> {
   const safe = {
     lazyConnect: true,
     // After a cut nobody knows whether a script ran: the caller decides, not the client.
@@ -87,44 +88,38 @@ export async function openRedis(
   }
   const redis =
     typeof address === 'string' ? new Redis(address, safe) : new Redis({ ...safe, ...address })
-
   let lastError: Error | undefined
   redis.on('error', (error: Error) => {
     lastError = error
-    onError(error)
   })
   try {
-    await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(
-        () => reject(lastError ?? new Error(`no answer within ${START_TIMEOUT} ms`)),
-        START_TIMEOUT,
-      )
-      redis.once('ready', () => {
-        clearTimeout(timer)
-        resolve()
-      })
-      redis.connect().catch((error: Error) => {
-        lastError ??= error
-      })
-    })
-    return redis
+    const ready = new Promise<void>((resolve) => redis.once('ready', resolve))
+    redis.connect().catch(() => {}) // It tries again; what is wrong is in lastError.
+    await withDeadline(ready, START_TIMEOUT, 'no answer')
   } catch (error) {
     redis.disconnect()
-    throw new Error(`cannot connect to Redis: ${(error as Error).message}`, { cause: error })
+    const cause = lastError ?? (error as Error)
+    throw new Error(`cannot connect to Redis: ${cause.message}`, { cause })
   }
+  logOutages(redis, logger, () => lastError?.message)
+  return redis
+}
+
+/** Two lines for each outage, however often the client tries to come back. */
+function logOutages(redis: Redis, logger: Logger, reason: () => string | undefined): void {
+  let up = true
+  redis.on('close', () => {
+    if (up && redis.status !== 'end') {
+      logger.warn({ event: 'redis.lost', error: reason() }, 'lost Redis')
+    }
+    up = false
+  })
+  redis.on('ready', () => {
+    up = true
+    logger.info({ event: 'redis.connected' }, 'connected to Redis again')
+  })
 }
 
 /** Whether the option is a client that somebody else opened. */
 export const isRedisClient = (option: unknown): option is Redis | Cluster =>
   typeof option === 'object' && option !== null && 'evalsha' in option && 'status' in option
-
-async function withTimeout<T>(promise: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new Error(`Redis did not answer within ${COMMAND_TIMEOUT} ms`)),
-      COMMAND_TIMEOUT,
-    )
-  })
-  return Promise.race([promise, timeout]).finally(() => clearTimeout(timer))
-}

@@ -42,6 +42,13 @@ export function createContainerHost(docker: string, container: Container): Host 
   const guard = startGuard('exec "$1" rm -f -v "$2"', docker, name)
   let created = false
 
+  /** With no grace it is a kill, and unlike "docker kill" content with a stopped container. */
+  async function end(grace: number): Promise<void> {
+    // A frozen server cannot shut down. It fails for one that is not frozen, which is as well.
+    await run(docker, ['unpause', name], 20).catch(() => {})
+    await run(docker, ['stop', '-t', String(grace), name], 60)
+  }
+
   return {
     pid: undefined,
     folder: undefined,
@@ -68,11 +75,11 @@ export function createContainerHost(docker: string, container: Container): Host 
       // The first process may be a shell around the server, so freezing takes the whole container.
       if (signal === 'SIGSTOP') await run(docker, ['pause', name], 20)
       else if (signal === 'SIGCONT') await run(docker, ['unpause', name], 20)
-      // A stop with no grace is a kill, and unlike "docker kill" content with a stopped container.
-      else await run(docker, ['stop', '-t', signal === 'SIGTERM' ? '20' : '0', name], 60)
+      else await end(signal === 'SIGTERM' ? 20 : 0)
     },
     async log() {
-      const { stdout, stderr } = await promisify(execFile)(docker, ['logs', '--tail', '25', name])
+      const logs = promisify(execFile)(docker, ['logs', '--tail', '25', name])
+      const { stdout, stderr } = await logs.catch(() => ({ stdout: '', stderr: '(no log)' }))
       return `${stdout}${stderr}`
     },
     async remove() {
