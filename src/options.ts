@@ -7,7 +7,7 @@ import { COUNTRIES } from './phone.ts'
 import type { SmsProvider } from './providers/provider.ts'
 import type { AmqpAddress } from './queue/connection.ts'
 import type { RouteOptions } from './routes.ts'
-import type { RedisAddress } from './store/redis.ts'
+import type { RedisAddress, RedisClient } from './store/redis.ts'
 import type { Policy } from './store/store.ts'
 import {
   AmqpSchema,
@@ -35,8 +35,11 @@ export interface SmsVerifyOptions extends Hooks {
   defaultCountry?: string
   /** In front of the routes; composes with the prefix of the scope. @default '/sms' */
   prefix?: string
-  /** A Redis URL or ioredis options. @default the host's own @fastify/redis client */
-  redis?: RedisAddress
+  /**
+   * A Redis URL, ioredis options, or an ioredis client of yours, which stays open when the app closes.
+   * @default the host's own @fastify/redis client
+   */
+  redis?: RedisAddress | RedisClient
   /** A RabbitMQ URL, several to be tried in turn, or amqplib's connect options. */
   amqp?: AmqpAddress
   /** What the names of the queues begin with, as in the consumer. @default 'sms-verify' */

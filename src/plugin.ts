@@ -120,17 +120,23 @@ function openEmbedded(app: FastifyInstance, options: SmsVerifyOptions): Parts {
   return parts
 }
 
-/** The store on the host's own Redis client, or on one of ours that is closed with the app. */
+/** The store on a client that somebody else opened, or on one of ours that is closed with the app. */
 async function openStore(
   app: FastifyInstance,
   { redis }: SmsVerifyOptions,
 ): Promise<VerificationStore> {
   if (redis === undefined) return createRedisStore(hostClient(app))
+  if (isRedisClient(redis)) return createRedisStore(redis)
   const client = await openRedis(redis, app.log)
-  // Inside a scope, so that the host can register @fastify/redis for itself, before us or after us.
-  await app.register(async (scope) => {
-    await scope.register(fastifyRedis, { client, closeClient: true })
-  })
+  if (app.hasDecorator('redis')) {
+    // The host has a client, of which there can be one, and wants another one for us.
+    app.addHook('onClose', () => client.quit())
+  } else {
+    // Inside a scope, so that the host can still register @fastify/redis for itself.
+    await app.register(async (scope) => {
+      await scope.register(fastifyRedis, { client, closeClient: true })
+    })
+  }
   return createRedisStore(client)
 }
 

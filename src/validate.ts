@@ -35,7 +35,7 @@ export const AmqpSchema = expecting(
 )
 export const RedisSchema = expecting(
   Type.Union([Type.String({ pattern: '^rediss?://' }), Type.Object({})]),
-  'a redis:// or rediss:// URL, or ioredis options',
+  'a redis:// or rediss:// URL, ioredis options, or an ioredis client',
   { secret: true },
 )
 

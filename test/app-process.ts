@@ -58,7 +58,8 @@ async function main(options: SmsVerifyOptions): Promise<void> {
     shown: error && inspect(error, { depth: 10, showHidden: true }),
   }
   process.stdout.write(`${JSON.stringify(result)}\n`)
-  await once(process.stdin, 'end', { signal: AbortSignal.timeout(60_000) })
+  process.stdin.resume()
+  await once(process.stdin, 'end')
   process.stdin.destroy()
   await app.close()
 }

@@ -121,5 +121,5 @@ function logOutages(redis: Redis, logger: Logger, reason: () => string | undefin
 }
 
 /** Whether the option is a client that somebody else opened. */
-export const isRedisClient = (option: unknown): option is Redis | Cluster =>
+export const isRedisClient = (option: unknown): option is RedisClient =>
   typeof option === 'object' && option !== null && 'evalsha' in option && 'status' in option
