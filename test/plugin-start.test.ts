@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import fastifyRedis from '@fastify/redis'
 import Fastify from 'fastify'
 import { Redis } from 'ioredis'
@@ -48,39 +49,57 @@ test('A part that is down at the start is named with the real error within 5 s, 
       /^cannot connect to RabbitMQ: .*ACCESS.REFUSED/,
     ],
   ]
-  await Promise.all(
-    cases.map(async ([name, options, message]) => {
-      const queuePrefix = newQueuePrefix()
-      const app = startAppProcess(t, { ...connected({ queuePrefix }), ...options })
-      const started = await app.started
-      assert.match(started.message ?? '', message, name)
-      assert.ok(started.ms < 5000, `${name}: ${started.ms} ms`)
-      assert.equal(started.shown?.includes('hunter2'), false, `${name}: ${started.shown}`)
-      const closed = await app.close()
-      assert.equal(closed.end, 'by itself', name)
-    }),
+  const process = startAppProcess(
+    t,
+    cases.map(([, options]) => ({ ...connected(), ...options })),
   )
+  for (const [i, started] of (await process.started).entries()) {
+    const [name, , message] = cases[i] ?? assert.fail()
+    assert.match(started.message ?? 'it started', message, name)
+    assert.ok(started.ms < 5000, `${name}: ${started.ms} ms`)
+    assert.equal(started.shown?.includes('hunter2'), false, `${name}: ${started.shown}`)
+  }
+  const { closed, ended } = await process.close()
+  for (const [i, { message }] of closed.entries()) assert.equal(message, undefined, cases[i]?.[0])
+  assert.equal(ended, true)
 })
 
-test('A closed app leaves nothing open, also when a part was lost before.', async (t) => {
-  const cases = ['nothing', 'redis', 'amqp'] as const
-  await Promise.all(
+test('An app closes in good order and leaves nothing open, whatever it has lost before.', async (t) => {
+  const cases = [
+    'nothing',
+    ...['Redis', 'RabbitMQ', 'both'],
+    ...['the answers of Redis', 'the answers of RabbitMQ'],
+  ]
+  const parts = await Promise.all(
     cases.map(async (lost) => {
-      const queuePrefix = newQueuePrefix()
-      t.after(() => deleteQueues(queuePrefix))
       const redis = await startProxy(t, REDIS_URL)
       const amqp = await startProxy(t, AMQP_URL)
-      const options = connected({ queuePrefix, redis: redis.url, amqp: amqp.url })
-      const app = startAppProcess(t, options)
-      assert.equal((await app.started).message, undefined)
-      for (const [name, proxy] of Object.entries({ redis, amqp })) {
-        proxy.refuse = name === lost
-        if (name === lost) proxy.cut()
-      }
-      const closed = await app.close()
-      assert.equal(closed.end, 'by itself', `without ${lost}`)
+      const options = connected({ redis: redis.url, amqp: amqp.url })
+      t.after(() => deleteQueues(options.queuePrefix as string))
+      return { lost, redis, amqp, options }
     }),
   )
+  const process = startAppProcess(
+    t,
+    parts.map(({ options }) => options),
+  )
+  for (const { message } of await process.started) assert.equal(message, undefined)
+  for (const { lost, redis, amqp } of parts) {
+    redis.refuse = lost === 'Redis' || lost === 'both'
+    amqp.refuse = lost === 'RabbitMQ' || lost === 'both'
+    for (const proxy of [redis, amqp]) if (proxy.refuse) proxy.cut()
+    redis.mute = lost === 'the answers of Redis'
+    amqp.mute = lost === 'the answers of RabbitMQ'
+  }
+  // Long enough for it to have noticed, and to be between two tries.
+  await sleep(300)
+  const { closed, ended } = await process.close()
+  for (const [i, lost] of cases.entries()) {
+    const { message, ms = Number.NaN } = closed[i] ?? {}
+    assert.equal(message, undefined, `without ${lost}`)
+    assert.ok(ms < 5000, `without ${lost}: ${ms} ms`)
+  }
+  assert.equal(ended, true)
 })
 
 test('The host’s own Redis client is used where there is one, and stays open.', async (t) => {

@@ -123,7 +123,10 @@ async function runAll(store: Store, between: () => unknown = () => {}) {
   await run('status', () => store.status(verified.id, freePolicy))
   await store.issue(failing, freePolicy)
   await store.check(wrongCheck(failing), freePolicy)
+  const cancelled = claimOf(failing)
+  await store.claim(cancelled)
   await run('cancel', () => store.cancel(failing.id))
+  await store.complete({ ...cancelled, result: 'sent' })
   await store.issue(live, freePolicy)
   await store.issue(resendOf(live), freePolicy)
   const version = { id: live.id, version: 2, phone: live.phone }
@@ -213,6 +216,22 @@ test('redis: What has been sent is forgotten, and a success leaves nothing of th
   assert.deepEqual(await holders(resend.sealedPhone), [
     `${prefix}sms-verify:{${shard}}:r:${check.proof}`,
   ])
+})
+
+test('redis: The log of a number is no longer than what its limits look back.', async () => {
+  const { store, prefix } = await openStore()
+  const policy = {
+    ...freePolicy,
+    ...{ ttl: 100, retention: 200, proofTtl: 100 },
+    slowWindow: { max: 1, window: 100 },
+  }
+  const { phone } = newRequest()
+  for (let i = 0; i < 5; i++) {
+    await store.issue(newRequest({ phone }), policy)
+    await advance(110)
+  }
+  const [log] = (await keysOf(prefix)).filter((key) => key.includes('}:s:'))
+  assert.ok((await raw.zcard(log as string)) <= 3)
 })
 
 test('redis: A server that has forgotten the scripts gets them again.', async () => {

@@ -148,14 +148,28 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     const spent: number[] = []
     for (let tries = 0; spent.length < 14; tries++) {
       assert.ok(tries < 100)
-      const verdict = await store.spend([budget])
+      let verdict = await store.spend([budget])
       if (verdict.verdict === 'wait') {
         await advance(verdict.wait)
-        spent.push((await expect('spent', store.spend([budget]))).at)
-      } else {
-        spent.push(verdict.at)
-        await advance(25)
+        verdict = await expect('spent', store.spend([budget]))
       }
+      spent.push(verdict.at)
+      await advance(25)
+    }
+    for (const [i, at] of spent.slice(budget.max).entries()) {
+      assert.ok(at - (spent[i] as number) >= budget.window, `${spent}`)
+    }
+  })
+
+  it('A budget that is asked all the time gives no unit too early.', async (opened) => {
+    const { store, advance } = opened
+    const budget = budgetOf(3, 300)
+    const spent: number[] = []
+    for (let tries = 0; spent.length < 10; tries++) {
+      assert.ok(tries < 10_000)
+      const verdict = await store.spend([budget])
+      if (verdict.verdict === 'spent') spent.push(verdict.at)
+      await advance(1)
     }
     for (const [i, at] of spent.slice(budget.max).entries()) {
       assert.ok(at - (spent[i] as number) >= budget.window, `${spent}`)
@@ -224,7 +238,10 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     await store.refund([other, budget], last)
     assert.deepEqual((await spend()).reached, [])
 
-    await advance(510)
+    for (const _ of times(3, Number)) {
+      await expect('wait', store.spend([other, budget]))
+      await advance(170)
+    }
     const again = []
     for (const _ of times(10, Number)) again.push(...(await spend()).reached)
     assert.deepEqual(again, told)
@@ -290,9 +307,11 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
       ...{ ttl: 100, retention: 200, proofTtl: 100, cooldown: [10, 20] },
       slowWindow: { max: 1, window: 100 },
     }
-    const { phone } = newRequest()
+    const request = newRequest()
+    const { phone } = request
     const issue = async () => expect('issued', store.issue(newRequest({ phone }), policy))
-    assert.equal((await issue()).resendIn, 10)
+    await store.issue(request, policy)
+    await expect('wrong', store.check(wrongCheck(request), policy))
     await advance(10)
     assert.equal((await issue()).resendIn, 20)
     await advance(305)
@@ -554,6 +573,21 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     await expect('issued', store.issue(newRequest({ phone, trusted: true }), policy))
     await expect('verified', store.check(rightCheck(request), policy))
     await expect('issued', store.issue(newRequest({ phone }), policy))
+  })
+
+  it('The slow window holds though all else about a number is forgotten.', async (opened) => {
+    const { store, advance } = opened
+    const policy = {
+      ...freePolicy,
+      ...{ ttl: 200, retention: 50, proofTtl: 50, slowAfter: 1 },
+      slowWindow: { max: 1, window: 1000 },
+    }
+    const request = newRequest()
+    await store.issue(request, policy)
+    await expect('wrong', store.check(wrongCheck(request), policy))
+    await advance(300)
+    assert.deepEqual(await store.status(request.id, policy), { verdict: 'gone' })
+    await expect('wait', store.issue(newRequest({ phone: request.phone }), policy))
   })
 
   it('Too many failed checks disable a number until it is unlocked.', async ({ store }) => {
@@ -974,6 +1008,19 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     await expect('unknown', store.claim(claimOf(newRequest())))
   })
 
+  it('Each version is sent by itself.', async ({ store }) => {
+    const request = newRequest()
+    await store.issue(request, freePolicy)
+    const first = claimOf(request)
+    await store.claim(first)
+    await store.complete({ ...first, result: 'sent' })
+    const resend = resendOf(request)
+    await store.issue(resend, freePolicy)
+    const second = claimOf(request, { version: 2 })
+    const { code, again } = await expect('send', store.claim(second))
+    assert.deepEqual([code, again], [resend.code, false])
+  })
+
   it('What is verified is not sent any more.', async ({ store }) => {
     const request = newRequest()
     await store.issue(request, freePolicy)
@@ -1126,6 +1173,17 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     assert.equal((await status(failed)).status, 'failed')
     const { status: is, expiresIn, checksLeft } = await status(verified)
     assert.deepEqual([is, expiresIn, checksLeft], ['verified', 0, 0])
+  })
+
+  it('What is verified has a status for as long as its proof may live.', async (opened) => {
+    const { store, advance } = opened
+    const policy = { ...freePolicy, retention: 150, proofTtl: 150 }
+    const request = newRequest()
+    await store.issue(request, policy)
+    await store.check(rightCheck(request), policy)
+    await expect('known', store.status(request.id, policy))
+    await advance(151)
+    assert.deepEqual(await store.status(request.id, policy), { verdict: 'gone' })
   })
 
   it('What is not known has no status.', async ({ store }) => {
