@@ -6,6 +6,7 @@ import type { Logger } from './log.ts'
 import type { Phone } from './phone.ts'
 import type { Secrets } from './secrets.ts'
 import type { Budget, SpendVerdict, VerificationStore } from './store/store.ts'
+import { withDefaults } from './validate.ts'
 
 export type BudgetName = 'ip' | 'prefix' | 'country' | 'total' | 'failedChecksPerIp'
 
@@ -49,7 +50,7 @@ interface NamedBudget extends Budget {
 export const isExhausted = (spent: Spending | Exhausted): spent is Exhausted => 'wait' in spent
 
 export function createBudgets({ limits, store, secrets, hooks, logger }: BudgetsOptions): Budgets {
-  const effective = { ...LIMIT_DEFAULTS, ...limits }
+  const effective = withDefaults(LIMIT_DEFAULTS, limits)
 
   const named = (name: BudgetName, subject: string): NamedBudget[] =>
     subject === ''

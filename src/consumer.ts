@@ -13,6 +13,7 @@ import { QUEUE_PREFIX, RETRY, type Retry } from './queue/queue.ts'
 import { connectSubscriber } from './queue/rabbitmq.ts'
 import { createSecrets } from './secrets.ts'
 import {
+  closeRedis,
   createRedisStore,
   isRedisClient,
   openRedis,
@@ -31,6 +32,7 @@ import {
   RedisSchema,
   SecretSchema,
   whole,
+  withDefaults,
 } from './validate.ts'
 
 export type { Logger } from './log.ts'
@@ -92,7 +94,7 @@ export async function startConsumer(options: ConsumerOptions): Promise<Consumer>
     brand,
   } = options
   const { queuePrefix = QUEUE_PREFIX, logger = pino() } = options
-  const retry = { ...RETRY, ...options.retry }
+  const retry = withDefaults(RETRY, options.retry)
 
   const store = await openStore(options.redis, logger)
   const secrets = createSecrets(options.secret)
@@ -144,9 +146,7 @@ export async function startConsumer(options: ConsumerOptions): Promise<Consumer>
 async function openStore(redis: RedisAddress | RedisClient, logger: Logger): Promise<Store> {
   if (isRedisClient(redis)) return createRedisStore(redis)
   const client = await openRedis(redis, logger)
-  return createRedisStore(client, async () => {
-    await client.quit().catch(() => client.disconnect())
-  })
+  return createRedisStore(client, () => closeRedis(client))
 }
 
 const NAME = 'startConsumer'

@@ -21,6 +21,7 @@ import {
   RedisSchema,
   SecretSchema,
   whole,
+  withDefaults,
 } from './validate.ts'
 
 export interface SmsVerifyOptions extends Hooks {
@@ -113,7 +114,7 @@ const LIVE = 3
 
 /** The rules for the store, in its milliseconds. */
 export function policyOf({ code, proof, limits }: SmsVerifyOptions): Policy {
-  const { cooldown, phone } = { ...LIMIT_DEFAULTS, ...limits }
+  const { cooldown, phone } = withDefaults(LIMIT_DEFAULTS, limits)
   const proofTtl = (proof?.ttl ?? 600) * 1000
   return {
     ttl: (code?.ttl ?? 300) * 1000,

@@ -27,7 +27,7 @@ import { registerRoutes } from './routes.ts'
 import { createSchemas } from './schemas.ts'
 import { createSecrets, type Secrets } from './secrets.ts'
 import { failClosed } from './store/fail-closed.ts'
-import { createRedisStore, isRedisClient, openRedis } from './store/redis.ts'
+import { closeRedis, createRedisStore, isRedisClient, openRedis } from './store/redis.ts'
 import type { VerificationStore } from './store/store.ts'
 import { createVerification, type SmsVerify } from './verification.ts'
 
@@ -128,13 +128,12 @@ async function openStore(
   if (redis === undefined) return createRedisStore(hostClient(app))
   if (isRedisClient(redis)) return createRedisStore(redis)
   const client = await openRedis(redis, app.log)
-  if (app.hasDecorator('redis')) {
-    // The host has a client, of which there can be one, and wants another one for us.
-    app.addHook('onClose', () => client.quit())
-  } else {
+  // Not by @fastify/redis, whose own closing fails the host's when Redis is down.
+  app.addHook('onClose', () => closeRedis(client))
+  if (!app.hasDecorator('redis')) {
     // Inside a scope, so that the host can still register @fastify/redis for itself.
     await app.register(async (scope) => {
-      await scope.register(fastifyRedis, { client, closeClient: true })
+      await scope.register(fastifyRedis, { client })
     })
   }
   return createRedisStore(client)

@@ -170,10 +170,11 @@ function sendProblem(
 /** The error as one of ours. Nothing of another one is shown: it may quote the body, a host or a stack. */
 function ours(error: FastifyError | SmsVerifyError, request: FastifyRequest): SmsVerifyError {
   if (isSmsVerifyError(error)) return error
-  const { statusCode = 500, code } = error
-  if (statusCode < 500) {
-    // From a hook of the host, such as its rate limit or its login: the host's own error handler knows how to say it.
-    if (!code?.startsWith('FST_ERR_')) throw error
+  const { statusCode, code } = error
+  const fastify = code?.startsWith('FST_ERR_')
+  // From a hook of the host, such as its rate limit or its login: the host's own error handler knows how to say it.
+  if (statusCode !== undefined && statusCode !== 500 && !fastify) throw error
+  if (statusCode !== undefined && statusCode < 500) {
     return Object.assign(invalidRequest(), { statusCode })
   }
   request.log.error({ event: 'request.failed', err: error }, 'a request failed')

@@ -1,5 +1,6 @@
 /** How options are checked: what is wrong is said by its name, what was expected and what was there. */
-import { Kind, type TSchema, Type } from '@sinclair/typebox'
+import { inspect } from 'node:util'
+import { FormatRegistry, type TSchema, Type } from '@sinclair/typebox'
 import { Value, ValueErrorType } from '@sinclair/typebox/value'
 import { invalidOptions } from './errors.ts'
 
@@ -26,15 +27,20 @@ export const SecretSchema = expecting(
   { secret: true },
 )
 
-// Addresses carry passwords, so they are never shown.
-const AmqpUrl = Type.String({ pattern: '^amqps?://' })
+// Addresses carry passwords, so they are never shown. A pattern alone would let through what the clients cannot parse,
+// and their errors do show it.
+const urlOf = (format: string, schemes: RegExp) => {
+  FormatRegistry.Set(format, (text) => schemes.test(text) && URL.canParse(text))
+  return Type.String({ format })
+}
+const AmqpUrl = urlOf('sms-verify-amqp-url', /^amqps?:\/\//)
 export const AmqpSchema = expecting(
   Type.Union([AmqpUrl, Type.Array(AmqpUrl, { minItems: 1 }), Type.Object({})]),
   'an amqp:// or amqps:// URL, an array of them, or connect options',
   { secret: true },
 )
 export const RedisSchema = expecting(
-  Type.Union([Type.String({ pattern: '^rediss?://' }), Type.Object({})]),
+  Type.Union([urlOf('sms-verify-redis-url', /^rediss?:\/\//), Type.Object({})]),
   'a redis:// or rediss:// URL, ioredis options, or an ioredis client',
   { secret: true },
 )
@@ -62,14 +68,13 @@ export const ProviderSchema = expecting(
 export function checkOptions(where: string, schema: TSchema, value: unknown): void {
   const error = Value.Errors(schema, value).First()
   if (!error) return
-  const option = error.path.slice(1).replaceAll('/', '.')
-  const name = option ? `${where}: ${option}` : where
+  const path = error.path.split('/').slice(1)
   if (error.type === ValueErrorType.ObjectAdditionalProperties) {
-    throw new invalidOptions(`${name}: there is no such option`)
+    throw new invalidOptions(`${where}: ${path.join('.')}: there is no such option`)
   }
-  const { expected, secret } = wordsFor(schema, option.split('.'))
+  const { option, expected, secret, got } = explain(schema, path, value)
   throw new invalidOptions(
-    `${name}: expected ${expected ?? error.message}, got ${describe(error.value, secret)}`,
+    `${[where, ...option].join(': ')}: expected ${expected}, got ${describe(got, secret)}`,
   )
 }
 
@@ -82,21 +87,27 @@ export function checkSecret(where: string, secret: string | string[]): void {
   )
 }
 
-// The innermost schema on the path that has words: what is wrong inside a union is about the whole of it.
-function wordsFor(schema: TSchema, path: string[]): { expected?: string; secret: boolean } {
-  let words: TSchema = schema
+// The innermost option on the path that says what it expects: what is wrong inside it is said about the whole of it.
+function explain(schema: TSchema, path: string[], value: unknown) {
+  let found = { option: [] as string[], expected: schema.expected, secret: false, got: value }
   let current: TSchema | undefined = schema
-  for (const step of path) {
-    current = current?.[Kind] === 'Array' ? current.items : current?.properties?.[step]
-    if (current?.expected) words = current
+  let got = value
+  for (const [depth, step] of path.entries()) {
+    current = current?.properties?.[step]
+    got = (got as Record<string, unknown> | undefined)?.[step]
+    if (!current?.expected) continue
+    const option = [path.slice(0, depth + 1).join('.')]
+    found = { option, expected: current.expected, secret: current.secret === true, got }
   }
-  return { expected: words.expected, secret: words.secret === true }
+  return found
 }
 
 function describe(value: unknown, secret: boolean): string {
   if (value === undefined || value === null) return String(value)
-  if (Array.isArray(value))
-    return value.length === 0 ? 'an empty array' : `an array of ${value.length}`
+  if (Array.isArray(value)) {
+    if (value.length === 0) return 'an empty array'
+    return secret ? `an array of ${value.length}` : inspect(value, { depth: 1, maxArrayLength: 9 })
+  }
   if (typeof value === 'string') {
     return secret
       ? `a string of ${Buffer.byteLength(value)} bytes`
@@ -104,4 +115,13 @@ function describe(value: unknown, secret: boolean): string {
   }
   if (typeof value === 'number' || typeof value === 'boolean') return String(value)
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`
+}
+
+/** The options over their defaults. One that is there but undefined is one that is not there. */
+export function withDefaults<Defaults extends object, Options extends object>(
+  defaults: Defaults,
+  options: Options | undefined,
+): Defaults & { [Name in keyof Options]-?: Exclude<Options[Name], undefined> } {
+  const given = Object.entries(options ?? {}).filter(([, value]) => value !== undefined)
+  return { ...defaults, ...Object.fromEntries(given) } as never
 }

@@ -40,13 +40,15 @@ test('While RabbitMQ is down a send answers 503 at once and leaves no trace; ver
   proxy.cut()
   const phones = Array.from({ length: 20 }, newPhone)
   await until('it is known', async () => (await send(app, newPhone())).statusCode === 503, 1000)
+  const times: number[] = []
   for (const phone of phones) {
     const startedAt = performance.now()
-    const answer = await send(app, phone)
-    const ms = performance.now() - startedAt
-    assertProblem(answer, ...UNAVAILABLE)
-    assert.ok(ms < 50, `${ms} ms`)
+    assertProblem(await send(app, phone), ...UNAVAILABLE)
+    times.push(performance.now() - startedAt)
   }
+  // The middle one: a busy machine may hold up any single request.
+  const ms = times.toSorted((a, b) => a - b)[times.length / 2] as number
+  assert.ok(ms < 50, `${ms} ms`)
   await assert.rejects(app.smsVerify.publish({ id: first.id, version: 1 }), {
     code: 'SMS_VERIFY_UNAVAILABLE',
   })

@@ -324,12 +324,18 @@ test('redis: A server that stops answering is waited for a second.', async (t) =
   assert.equal(store.ready(), true)
 })
 
-test('redis: Opening waits until Redis is ready.', async () => {
-  const opened = await openRedis(REDIS_URL, console)
+test('redis: Opening waits until Redis is ready; an outage is two lines in the log.', async (t) => {
+  const events: unknown[] = []
+  const log = (fields: object) => events.push('event' in fields && fields.event)
+  const opened = await openRedis(REDIS_URL, { debug: log, info: log, warn: log, error: log })
   const store = createRedisStore(opened, async () => opened.disconnect())
+  t.after(() => store.close())
   assert.equal(store.ready(), true)
   await store.spend([])
-  await store.close()
+  await raw.client('KILL', 'ID', await opened.client('ID'))
+  await once(opened, 'ready')
+  await store.spend([])
+  assert.deepEqual(events, ['redis.lost', 'redis.connected'])
 })
 
 /** Opens in a process of its own: it ends by itself only if nothing is left open. */

@@ -271,7 +271,7 @@ const mistakes: [Record<string, unknown>, string][] = [
   [{ accountSid: null }, 'ronglianProvider: accountSid: expected a string, got null'],
   [
     { accountSid: 'a/b' },
-    'ronglianProvider: accountSid: expected letters and digits, got another string',
+    'ronglianProvider: accountSid: expected letters, digits, _ and -, got another string',
   ],
   [
     { authToken: '' },

@@ -10,6 +10,9 @@ import { startServices } from './services.ts'
 
 const FOLDER = 'test'
 
+/** A test that hangs fails; and several files at once, since most of a test is waiting. */
+const LIMITS = ['--test-timeout=90000', '--test-concurrency=3']
+
 /** Seconds the tests get to end once they have been interrupted. */
 const GRACE = 10
 
@@ -84,7 +87,7 @@ async function runTests(
 ): Promise<number> {
   interruption.throwIfAborted()
   const { NODE_TEST_CONTEXT: _outerRunner, ...env } = process.env
-  const child = spawn(process.execPath, ['--import', 'tsx', '--test', ...args], {
+  const child = spawn(process.execPath, ['--import', 'tsx', '--test', ...LIMITS, ...args], {
     env: { ...env, ...variables },
     stdio: 'inherit',
     // A group of its own, for a signal has to reach the runner's test files too, and only once.

@@ -7,39 +7,31 @@ const SWEEP_INTERVAL = 60_000
 interface Verification {
   phone: string
   purpose: string
-  version: number
+  /** What came of the checks, by nonce: all versions share them. */
+  checks: Map<string, contract.CheckVerdict>
+  proof: string
+  current: Version
+  expires: number
+}
+
+interface Version {
+  number: number
   key: string
   status: contract.Status | 'cancelled'
-  /** What came of the checks, by nonce. All versions share it. */
-  checks: Map<string, contract.CheckVerdict>
   spent: { at: number; ip: string }[]
-  proof: string | undefined
-  /** How far the sending of the current version is. */
-  delivery: {
-    attempt: number
-    holder: string
-    lease: number
-    again: boolean
-    result?: contract.AttemptResult
-  }
-  expires: number
-}
-
-interface Code {
   mac: string
-  /** Undefined when it cannot be sent any more. */
-  code: string | undefined
+  /** '' when it is not to be sent any more. */
+  code: string
   sealedPhone: string
+  attempt: number
+  holder: string
+  lease: number
+  again: boolean
+  result: contract.AttemptResult | undefined
   /** Puts back what was before. Undefined when it is too late for that. */
   undo: (() => void) | undefined
+  /** No check after. */
   expires: number
-}
-
-interface Send {
-  id: string
-  at: number
-  /** When it is forgotten. */
-  until: number
 }
 
 interface Phone {
@@ -51,6 +43,13 @@ interface Phone {
   next: number
   /** Never while there are failures: time must not clear them (NIST SP 800-63B-4, 3.2.2). */
   expires: number
+}
+
+interface Send {
+  id: string
+  at: number
+  /** When it is forgotten. */
+  until: number
 }
 
 interface Proof {
@@ -67,17 +66,12 @@ interface Units {
 }
 
 const GONE = { verdict: 'gone' } as const
-const FRESH: Phone = { sends: [], failures: 0, sent: 0, next: 0, expires: 0 }
-const CLEAR = { failures: 0, sent: 0, next: 0 }
-const UNCLAIMED = { attempt: 0, holder: '', lease: 0, again: false }
+const NEW_PHONE: Phone = { sends: [], failures: 0, sent: 0, next: 0, expires: 0 }
+const AFTER = { sent: 'sent', retry: 'queued', failed: 'failed', unknown: 'sent' } as const
 
-export function createMemoryStore({
-  now = monotonic,
-}: {
-  now?: () => number
-} = {}): contract.Store {
+export function createMemoryStore(options: { now?: () => number } = {}): contract.Store {
+  const { now = monotonic } = options
   const verifications = createTable<Verification>(now)
-  const codes = createTable<Code>(now)
   const phones = createTable<Phone>(now)
   const proofs = createTable<Proof>(now)
   const units = createTable<Units>(now)
@@ -108,110 +102,102 @@ export function createMemoryStore({
 
     async issue(request, policy) {
       const { id, phone, key, resend, trusted, mac, code, sealedPhone } = request
-      const { ttl, retention, cooldown, windows, slowWindow } = policy
       const at = now()
       const old = verifications.get(id)
-      const live = codes.get(id)
-      const accept = (verdict: 'issued' | 'repeated', is: Verification, expires: number) => ({
+      const live = old && isLive(old)
+      const accept = (verdict: 'issued' | 'repeated', { number, status, expires }: Version) => ({
         verdict,
-        version: is.version,
-        status: is.status as contract.Status,
+        version: number,
+        status: status as contract.Status,
         expiresIn: expires - at,
         resendIn: waitForSend(phone, policy, trusted, at),
       })
 
       // No two requests have the same sealed code: this one ran before.
-      if (old && live?.code === code) return accept('issued', old, live.expires)
-      if (old?.phone === phone && key !== '' && old.key === key) {
-        return live ? accept('repeated', old, live.expires) : GONE
+      if (live && old.current.code === code) return accept('issued', old.current)
+      if (old?.phone === phone && key !== '' && old.current.key === key) {
+        return live ? accept('repeated', old.current) : GONE
       }
       if (request.repeatOnly) return { verdict: 'wait', wait: 0 }
       const purpose = request.purpose || (old?.purpose ?? '')
-      const fits = resend ? live && old?.phone === phone && old.purpose === purpose : !old
+      const fits = resend ? live && old.phone === phone && old.purpose === purpose : !old
       if (!fits) return GONE
 
-      const number = phones.get(phone) ?? FRESH
-      if (number.failures >= policy.disableAfter) return { verdict: 'disabled' }
-      const keep = Math.max(ttl + retention, ...[slowWindow, ...windows].map((w) => w.window))
-      const sends = number.sends.filter((send) => send.until > at)
+      const before = phones.get(phone) ?? NEW_PHONE
+      if (before.failures >= policy.disableAfter) return { verdict: 'disabled' }
+      const sends = before.sends.filter(({ until }) => until > at)
       const waitToLive = resend ? 0 : waitForLive(sends, policy, at)
       const wait = Math.max(waitForSend(phone, policy, trusted, at), waitToLive)
       if (wait > 0) return { verdict: 'wait', wait }
 
       // No send for as long as the log reaches back: the cooldown grows from the start again.
-      const sent = sends.length > 0 ? number.sent + 1 : 1
-      const next = at + (cooldown[Math.min(sent, cooldown.length) - 1] ?? 0)
-      const send = { id, at, until: at + keep }
-      if (live) live.undo = undefined
-      codes.set(id, { mac, code, sealedPhone, undo, expires: at + ttl })
+      const sent = sends.length > 0 ? before.sent + 1 : 1
+      const next = at + (policy.cooldown[Math.min(sent, policy.cooldown.length) - 1] ?? 0)
+      const statusEnds = at + policy.ttl + policy.retention
+      const windowEnds = [policy.slowWindow, ...policy.windows].map(({ window }) => at + window)
+      const send = { id, at, until: Math.max(statusEnds, ...windowEnds) }
       updatePhone(phone, { sends: [...sends, send], sent, next })
-      const verification = verifications.set(id, {
-        phone,
-        purpose,
-        version: (old?.version ?? 0) + 1,
+      if (old) old.current.undo = undefined
+      const current: Version = {
+        number: (old?.current.number ?? 0) + 1,
         key,
         status: 'queued',
-        checks: old?.checks ?? new Map(),
-        spent: [...(old?.spent ?? []), ...(request.spent ? [request.spent] : [])],
-        proof: undefined,
-        delivery: UNCLAIMED,
-        expires: at + ttl + retention,
-      })
-      return accept('issued', verification, at + ttl)
+        spent: [...(old?.current.spent ?? []), ...(request.spent ? [request.spent] : [])],
+        ...{ mac, code, sealedPhone },
+        ...{ attempt: 0, holder: '', lease: 0, again: false, result: undefined },
+        undo,
+        expires: at + policy.ttl,
+      }
+      const blank = { phone, purpose, checks: new Map(), proof: '' }
+      verifications.set(id, { ...blank, ...old, current, expires: statusEnds })
+      return accept('issued', current)
 
       function undo(): void {
-        const { sends, next: current } = phones.get(phone) ?? FRESH
+        const { sends, next: then } = phones.get(phone) ?? NEW_PHONE
         updatePhone(phone, { sends: sends.filter((each) => each !== send) })
         // Cleared or sent to again meanwhile: then the cooldown is not ours any more.
-        if (current === next) updatePhone(phone, { sent: number.sent, next: number.next })
-        verifications.delete(id)
-        codes.delete(id)
-        if (old && live) {
-          verifications.set(id, old)
-          codes.set(id, live)
-        }
+        if (then === next) updatePhone(phone, { sent: before.sent, next: before.next })
+        if (old) verifications.set(id, old)
+        else verifications.delete(id)
       }
     },
 
     async retract({ id, version }) {
-      if (verifications.get(id)?.version === version) codes.get(id)?.undo?.()
+      const verification = verifications.get(id)
+      if (!verification || verification.current.number !== version) return
+      if (isLive(verification)) verification.current.undo?.()
     },
 
     async check({ id, macs, nonce, proof }, policy) {
       const verification = verifications.get(id)
-      const before = verification?.checks.get(nonce)
-      if (before) return before
+      const earlier = verification?.checks.get(nonce)
+      if (earlier) return earlier
+      if (!verification || !isLive(verification)) return GONE
+      const { phone, purpose, checks, current } = verification
+      const { mac, sealedPhone, spent } = current
+      const { failures } = phones.get(phone) ?? NEW_PHONE
+      if (checks.size >= policy.checks || failures >= policy.disableAfter) return GONE
 
-      const code = codes.get(id)
-      if (!verification || !code) return GONE
-      const { phone, purpose, checks, spent } = verification
-      const { mac, sealedPhone } = code
-      const number = phones.get(phone) ?? FRESH
-      if (checks.size >= policy.checks || number.failures >= policy.disableAfter) return GONE
-
+      const at = now()
       if (macs.includes(mac)) {
-        const at = now()
-        verification.status = 'verified'
-        verification.proof = proof
-        verification.expires = at + policy.retention
-        codes.delete(id)
-        updatePhone(phone, CLEAR)
-        const redeemed = { verdict: 'redeemed', id, purpose, sealedPhone, verifiedAt: at } as const
-        proofs.set(proof, { redeemed, by: undefined, expires: at + policy.proofTtl })
         const verified = { verdict: 'verified', purpose, sealedPhone, spent } as const
         checks.set(nonce, verified)
+        end(current, 'verified')
+        Object.assign(verification, { proof, expires: at + policy.retention })
+        const redeemed = { verdict: 'redeemed', id, purpose, sealedPhone, verifiedAt: at } as const
+        proofs.set(proof, { redeemed, by: undefined, expires: at + policy.proofTtl })
+        updatePhone(phone, { failures: 0, sent: 0, next: 0 })
         return verified
       }
 
-      const failures = number.failures + 1
-      updatePhone(phone, { failures })
+      updatePhone(phone, { failures: failures + 1 })
       const wrong: contract.CheckVerdict = {
         verdict: 'wrong',
         checksLeft: policy.checks - checks.size - 1,
-        ...(failures === policy.disableAfter && { disabledPhone: sealedPhone }),
+        ...(failures + 1 === policy.disableAfter && { disabledPhone: sealedPhone }),
       }
       checks.set(nonce, wrong)
-      if (wrong.checksLeft <= 0) codes.delete(id)
+      if (wrong.checksLeft <= 0) end(current, 'expired')
       return wrong
     },
 
@@ -224,92 +210,89 @@ export function createMemoryStore({
 
     async status(id, policy) {
       const verification = verifications.get(id)
-      if (!verification || verification.status === 'cancelled') return GONE
-      const { phone, status, checks } = verification
-      const code = codes.get(id)
+      if (!verification) return GONE
+      const { phone, checks, current } = verification
+      const { status, expires } = current
+      if (status === 'cancelled') return GONE
+      const live = isLive(verification)
       const at = now()
       return {
         verdict: 'known',
-        status: code || status === 'verified' || status === 'failed' ? status : 'expired',
-        expiresIn: code ? code.expires - at : 0,
+        status: live || status === 'verified' || status === 'failed' ? status : 'expired',
+        expiresIn: live ? expires - at : 0,
         resendIn: waitForSend(phone, policy, false, at),
-        checksLeft: code ? policy.checks - checks.size : 0,
+        checksLeft: live ? policy.checks - checks.size : 0,
       }
     },
 
     async cancel(id) {
       const verification = verifications.get(id)
-      if (verification && codes.get(id)) verification.status = 'cancelled'
-      codes.delete(id)
-      return verification?.status === 'cancelled'
+      if (verification && isLive(verification)) end(verification.current, 'cancelled')
+      return verification?.current.status === 'cancelled'
     },
 
     async unlock(phone) {
-      updatePhone(phone, CLEAR)
+      updatePhone(phone, { failures: 0, sent: 0, next: 0 })
     },
 
     async erase(phone) {
       for (const { id } of phones.get(phone)?.sends ?? []) {
         proofs.delete(verifications.get(id)?.proof ?? '')
         verifications.delete(id)
-        codes.delete(id)
       }
       phones.delete(phone)
     },
 
     async claim({ id, version, attempt, holder, minRemaining, lease, again }) {
       const verification = verifications.get(id)
-      if (!verification || version > verification.version) return { verdict: 'unknown' }
-      const { status, purpose, delivery } = verification
-      const { result } = delivery
-      if (version < verification.version || status === 'cancelled') return { verdict: 'superseded' }
+      if (!verification || version > verification.current.number) return { verdict: 'unknown' }
+      const { purpose, current } = verification
+      const { number, status, result, code, sealedPhone } = current
+      if (version < number || status === 'cancelled') return { verdict: 'superseded' }
       if (status === 'verified') return { verdict: 'done', result: 'sent' }
-      if (attempt < delivery.attempt) return { verdict: 'duplicate' }
-      if (result && (attempt === delivery.attempt || result !== 'retry')) {
-        const here = result === 'unknown' && holder === delivery.holder
+      if (attempt < current.attempt) return { verdict: 'duplicate' }
+      if (result && (attempt === current.attempt || result !== 'retry')) {
+        const here = result === 'unknown' && holder === current.holder
         return here ? { verdict: 'unanswered' } : { verdict: 'done', result }
       }
 
       const at = now()
-      const mine = attempt === delivery.attempt && holder === delivery.holder
-      const unanswered = delivery.attempt > 0 && !result && !mine
+      const mine = attempt === current.attempt && holder === current.holder
+      const unanswered = current.attempt > 0 && !result && !mine
       // Looked at first: whoever holds the attempt may be sending the code right now.
-      if (unanswered && delivery.lease > at) return { verdict: 'busy', wait: delivery.lease - at }
+      if (unanswered && current.lease > at) return { verdict: 'busy', wait: current.lease - at }
 
-      const live = codes.get(id)
-      const expiresIn = live ? live.expires - at : 0
-      if (!live?.code || expiresIn < minRemaining) {
+      const live = isLive(verification)
+      const expiresIn = current.expires - at
+      if (!live || code === '' || expiresIn < minRemaining) {
         // An earlier attempt may have arrived: what it brought goes on verifying.
-        const tried = live && delivery.attempt > 0
-        verification.status = tried ? 'failed' : 'expired'
-        if (tried) settle(id)
-        else codes.delete(id)
+        if (live && current.attempt > 0) settle(current, 'failed')
+        else end(current, 'expired')
         return { verdict: 'expired' }
       }
       if (unanswered && !again) {
-        verification.status = 'sent'
-        verification.delivery = { ...delivery, attempt, holder, result: 'unknown' }
-        settle(id)
+        settle(Object.assign(current, { attempt, holder, result: 'unknown' }), 'sent')
         return { verdict: 'unanswered' }
       }
-      const twice = mine ? delivery.again : unanswered
-      verification.status = 'sending'
-      verification.delivery = { attempt, holder, lease: at + lease, again: twice }
-      live.undo = undefined
-      const { code, sealedPhone } = live
+      const twice = mine ? current.again : unanswered
+      const claimed = { attempt, holder, lease: at + lease, again: twice, result: undefined }
+      Object.assign(current, claimed, { status: 'sending', undo: undefined })
       return { verdict: 'send', purpose, code, sealedPhone, expiresIn, again: twice }
     },
 
     async complete({ id, version, attempt, holder, result }) {
-      const verification = verifications.get(id)
-      if (!verification || verification.version !== version) return false
-      const { delivery, status } = verification
-      if (delivery.attempt !== attempt || delivery.holder !== holder) return false
-      delivery.result = result
-      if (status === 'sending') verification.status = AFTER[result]
-      if (result !== 'retry') settle(id)
+      const current = verifications.get(id)?.current
+      if (current?.number !== version) return false
+      if (current.attempt !== attempt || current.holder !== holder) return false
+      current.result = result
+      if (current.status === 'sending') current.status = AFTER[result]
+      if (result !== 'retry') settle(current, current.status)
       return true
     },
+  }
+
+  function isLive({ current }: Verification): boolean {
+    return current.expires > now()
   }
 
   /** Takes one unit. Answers the shares that are reached for the first time in a window. */
@@ -326,38 +309,41 @@ export function createMemoryStore({
     return reached.map((percent) => ({ budget, used, share: percent / 100 }))
   }
 
+  function updatePhone(phone: string, changes: Partial<Phone>): void {
+    const row = { ...(phones.get(phone) ?? NEW_PHONE), ...changes }
+    const until = row.sends.at(-1)?.until ?? 0
+    phones.set(phone, { ...row, expires: row.failures > 0 ? Infinity : until })
+  }
+
   /** Milliseconds until one more code may be sent to the number. */
   function waitForSend(phone: string, policy: contract.Policy, trusted: boolean, at: number) {
-    const { failures, next, sends } = phones.get(phone) ?? FRESH
-    const times = sends.map((send) => send.at)
+    const { failures, next, sends } = phones.get(phone) ?? NEW_PHONE
     const slow = failures >= policy.slowAfter && !trusted ? [policy.slowWindow] : []
+    const times = sends.map((send) => send.at)
     const waits = [...slow, ...policy.windows].map((window) => waitFor(window, times, at))
     return Math.max(0, next - at, ...waits)
   }
 
   /** Milliseconds until one more verification of the number may be live. */
   function waitForLive(sends: Send[], { live }: contract.Policy, at: number): number {
-    const ids = new Set(sends.map(({ id }) => id))
-    const lives = [...ids].flatMap((id) => codes.get(id)?.expires ?? []).map((end) => end - at)
-    return lives.sort((a, b) => a - b)[lives.length - live] ?? 0
-  }
-
-  function updatePhone(phone: string, changes: Partial<Phone>): void {
-    const row = { ...(phones.get(phone) ?? FRESH), ...changes }
-    phones.set(phone, {
-      ...row,
-      expires: row.failures > 0 ? Infinity : (row.sends.at(-1)?.until ?? 0),
-    })
-  }
-
-  /** What could be sent is no longer needed; the MAC goes on verifying. */
-  function settle(id: string): void {
-    const code = codes.get(id)
-    if (code) Object.assign(code, { code: undefined, undo: undefined })
+    const lives = [...new Set(sends.map(({ id }) => id))]
+      .flatMap((id) => verifications.get(id)?.current.expires ?? [])
+      .filter((expires) => expires > at)
+      .sort((a, b) => a - b)
+    return (lives[lives.length - live] ?? at) - at
   }
 }
 
-const AFTER = { sent: 'sent', retry: 'queued', failed: 'failed', unknown: 'sent' } as const
+/** What could be sent is no longer needed; the MAC goes on verifying. */
+function settle(version: Version, status: Version['status']): void {
+  Object.assign(version, { code: '', undo: undefined, status })
+}
+
+/** The code is dead, before its time. */
+function end(version: Version, status: Version['status']): void {
+  settle(version, status)
+  Object.assign(version, { mac: '', sealedPhone: '', expires: 0 })
+}
 
 /** Milliseconds until the window has room. It is full for as long as the `max`-th time from the end is in it. */
 function waitFor({ max, window }: contract.Window, times: number[], at: number): number {

@@ -105,6 +105,12 @@ export async function openRedis(address: RedisAddress, logger: Logger): Promise<
   return redis
 }
 
+/** Closes a client of ours: in good order while Redis is there, else at once. */
+export async function closeRedis(redis: Redis): Promise<void> {
+  await withDeadline(redis.quit(), COMMAND_TIMEOUT, 'Redis did not answer').catch(() => {})
+  redis.disconnect()
+}
+
 /** Two lines for each outage, however often the client tries to come back. */
 function logOutages(redis: Redis, logger: Logger, reason: () => string | undefined): void {
   let up = true
