@@ -106,7 +106,7 @@ export const PLUGIN_CASES: Case[] = [
     [`limits.${name}`, { max: 1 }, LIMIT, 'an object'],
     [`limits.${name}`, { max: 1, window: 0 }, LIMIT, 'an object'],
     [`limits.${name}`, { max: 1, window: 60, x: 1 }, LIMIT, 'an object'],
-    [`limits.${name}`, [{ max: 1, window: '60' }], LIMIT, '[ [Object] ]'],
+    [`limits.${name}`, [{ max: 1, window: '60' }], LIMIT, "[ { max: 1, window: '60' } ]"],
   ]),
   ...['beforeSend', 'onVerified', 'onDisabled', 'onAlert'].flatMap((name): Case[] => [
     [name, 'allow', 'a function', '"allow"'],
