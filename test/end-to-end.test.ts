@@ -42,10 +42,11 @@ test(`${SENDS} sends to ${SENDS} numbers are ${SENDS} calls of the provider, and
   const broker = await openBroker(t)
   await until('all are queued', async () => (await broker.depth(`${queuePrefix}.send`)) === SENDS)
   const queued: string[] = []
-  for (let message = await broker.channel.get(`${queuePrefix}.send`); message; ) {
+  await inParallel(phones, async () => {
+    const message = await broker.channel.get(`${queuePrefix}.send`)
+    assert.ok(message)
     queued.push(JSON.stringify([message.content.toString(), message.properties, message.fields]))
-    message = await broker.channel.get(`${queuePrefix}.send`)
-  }
+  })
   broker.channel.nackAll(true)
   const stored = await dump(t, [...ids.values()])
 
@@ -138,13 +139,14 @@ async function dump(t: TestContext, ids: string[]): Promise<string[]> {
     hash: (key) => redis.hgetall(key),
     zset: (key) => redis.zrange(key, '0', '-1'),
   }
-  const texts: string[] = []
-  for await (const keys of redis.scanStream({ match: 'sms-verify:*', count: 1000 })) {
-    for (const key of keys as string[]) {
-      if (!shards.has(/\{(.*)\}/.exec(key)?.[1] ?? '')) continue
-      const value = await read[await redis.type(key)]?.(key)
-      texts.push(`${key} ${JSON.stringify(value)}`)
-    }
+  const keys: string[] = []
+  for await (const some of redis.scanStream({ match: 'sms-verify:*', count: 1000 })) {
+    keys.push(...(some as string[]).filter((key) => shards.has(/\{(.*)\}/.exec(key)?.[1] ?? '')))
   }
+  const texts: string[] = []
+  await inParallel(keys, async (key) => {
+    const value = await read[await redis.type(key)]?.(key)
+    texts.push(`${key} ${JSON.stringify(value)}`)
+  })
   return texts
 }

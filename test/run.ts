@@ -11,7 +11,7 @@ import { startServices } from './services.ts'
 const FOLDER = 'test'
 
 /** A test that hangs fails; and several files at once, since most of a test is waiting. */
-const LIMITS = ['--test-timeout=90000', '--test-concurrency=3']
+const LIMITS = ['--test-timeout=180000', '--test-concurrency=3']
 
 /** Seconds the tests get to end once they have been interrupted. */
 const GRACE = 10

@@ -228,8 +228,9 @@ end
 
 version = (a.resend and version or 0) + 1
 redis.call('HSET', v, 'phone', a.phone, 'purpose', a.purpose ~= '' and a.purpose or purpose,
-  'version', version, 'key', a.key, 'status', 'queued')
-redis.call('HDEL', v, 'attempt', 'holder', 'lease', 'again', 'result')
+  'version', version, 'status', 'queued')
+redis.call('HDEL', v, 'key', 'attempt', 'holder', 'lease', 'again', 'result')
+if a.key ~= '' then redis.call('HSET', v, 'key', a.key) end
 if a.spent ~= cjson.null then
   redis.call('HSET', v, 'spent', (spent or '') .. ',' .. a.spent.at .. '/' .. a.spent.ip)
 end
