@@ -8,6 +8,7 @@ import {
   connected,
   consume,
   createLog,
+  deleteQueues,
   newPhone,
   newQueuePrefix,
   REDIS_URL,
@@ -27,7 +28,12 @@ test('While RabbitMQ is down a send answers 503 at once and leaves no trace; ver
   const provider = recordingProvider()
   await consume(t, { queuePrefix, provider })
   const limits = { ...UNLIMITED, cooldown: [60], phone: { max: 1, window: 60 } }
-  const app = await build(t, connected({ queuePrefix, amqp: proxy.url, limits }))
+  let asked = 0
+  const beforeSend = () => {
+    asked++
+    return true
+  }
+  const app = await build(t, connected({ queuePrefix, amqp: proxy.url, limits, beforeSend }))
   const live = await Promise.all(
     [newPhone(), newPhone()].map(async (phone) => {
       const { id } = (await send(app, phone)).json()
@@ -40,6 +46,7 @@ test('While RabbitMQ is down a send answers 503 at once and leaves no trace; ver
   proxy.cut()
   const phones = Array.from({ length: 20 }, newPhone)
   await until('it is known', async () => (await send(app, newPhone())).statusCode === 503, 1000)
+  asked = 0
   const times: number[] = []
   for (const phone of phones) {
     const startedAt = performance.now()
@@ -49,6 +56,8 @@ test('While RabbitMQ is down a send answers 503 at once and leaves no trace; ver
   // The middle one: a busy machine may hold up any single request.
   const ms = times.toSorted((a, b) => a - b)[times.length / 2] as number
   assert.ok(ms < 50, `${ms} ms`)
+  // Before anything else, so that not even the host is asked.
+  assert.equal(asked, 0)
   await assert.rejects(app.smsVerify.publish({ id: first.id, version: 1 }), {
     code: 'SMS_VERIFY_UNAVAILABLE',
   })
@@ -68,6 +77,38 @@ test('While RabbitMQ is down a send answers 503 at once and leaves no trace; ver
   await until('all are sent', () =>
     phones.every((phone) => provider.messages.some((message) => message.phone === phone)),
   )
+})
+
+test('A send that RabbitMQ returns, its queue being gone, answers 503 and leaves no trace.', async (t) => {
+  const queuePrefix = newQueuePrefix()
+  const proxy = await startProxy(t, AMQP_URL)
+  const limits = { ...UNLIMITED, cooldown: [60] }
+  const app = await build(t, connected({ queuePrefix, amqp: proxy.url, limits }))
+  const phone = newPhone()
+  const live = newPhone()
+  const { id } = (await send(app, live)).json()
+  await deleteQueues(queuePrefix)
+  assertProblem(await send(app, phone), ...UNAVAILABLE)
+  await app.smsVerify.unlock(live)
+  await assert.rejects(app.smsVerify.send({ phone: live, id }), { code: 'SMS_VERIFY_UNAVAILABLE' })
+  assert.equal((await app.inject(`/sms/${id}`)).json().status, 'queued')
+
+  // A new connection declares the queue anew.
+  proxy.cut()
+  const sent = () => app.smsVerify.send({ phone: newPhone() })
+  await until('it is back', () =>
+    sent().then(
+      () => true,
+      () => false,
+    ),
+  )
+  assert.equal((await send(app, phone)).statusCode, 202)
+  // The resend that failed left the first code alone, and its cooldown as unlocked.
+  const provider = recordingProvider()
+  await consume(t, { queuePrefix, provider })
+  await app.smsVerify.publish({ id, version: 1 })
+  const code = await codeOf(provider, id, 1)
+  assert.equal((await verify(app, id, code)).statusCode, 200)
 })
 
 test('While Redis is down everything answers 503, nothing is allowed and nothing verified.', async (t) => {

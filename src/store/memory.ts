@@ -197,7 +197,7 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
         ...(failures + 1 === policy.disableAfter && { disabledPhone: sealedPhone }),
       }
       checks.set(nonce, wrong)
-      if (wrong.checksLeft <= 0) end(current, 'expired')
+      if (wrong.checksLeft <= 0) end(current, current.status)
       return wrong
     },
 

@@ -47,8 +47,8 @@ local function read_code(id)
   local packed = redis.call('GET', key('c', id))
   if packed then return unpack(cjson.decode(packed)) end
 end
-local function write_code(id, mac, code, phone, undo, ...)
-  redis.call('SET', key('c', id), cjson.encode({ mac, code, phone, undo }), ...)
+local function write_code(id, mac_code_phone_undo, ...)
+  redis.call('SET', key('c', id), cjson.encode(mac_code_phone_undo), ...)
 end
 `
 
@@ -168,7 +168,7 @@ export const issue = script(
 local policy = a.policy
 local v, c, p, s = key('v', a.id), key('c', a.id), key('p', a.phone), key('s', a.phone)
 local phone, purpose, version, last_key, status, spent = get(v, 'phone', 'purpose', 'version', 'key', 'status', 'spent')
-local mac, code = read_code(a.id)
+local mac, code, sealed = read_code(a.id)
 local live = mac ~= nil
 
 local function accept(verdict, version, status)
@@ -222,20 +222,19 @@ local in_a_row = redis.call('ZCARD', s) > 0 and tonumber(sent) or 0
 local cooldown = policy.cooldown[math.min(in_a_row + 1, #policy.cooldown)] or 0
 local undo = { p = { sent, after }, next = now + cooldown }
 if a.resend then
-  undo.v, undo.mac, undo.code = { get(v, unpack(OF_VERSION)) }, mac, code
+  undo.v, undo.c = { get(v, unpack(OF_VERSION)) }, { mac, code, sealed, false }
   undo.expires = now + redis.call('PTTL', c)
 end
 
 version = (a.resend and version or 0) + 1
 redis.call('HSET', v, 'phone', a.phone, 'purpose', a.purpose ~= '' and a.purpose or purpose,
-  'version', version, 'status', 'queued')
-redis.call('HDEL', v, 'key', 'attempt', 'holder', 'lease', 'again', 'result')
-if a.key ~= '' then redis.call('HSET', v, 'key', a.key) end
+  'version', version, 'key', a.key, 'status', 'queued')
+redis.call('HDEL', v, 'attempt', 'holder', 'lease', 'again', 'result')
 if a.spent ~= cjson.null then
   redis.call('HSET', v, 'spent', (spent or '') .. ',' .. a.spent.at .. '/' .. a.spent.ip)
 end
 redis.call('PEXPIRE', v, policy.ttl + policy.retention)
-write_code(a.id, a.mac, a.code, a.sealedPhone, undo, 'PX', policy.ttl)
+write_code(a.id, { a.mac, a.code, a.sealedPhone, undo }, 'PX', policy.ttl)
 redis.call('ZADD', s, now, a.id .. ':' .. version)
 redis.call('PEXPIRE', s, keep)
 redis.call('HSET', p, 'sent', in_a_row + 1, 'next', now + cooldown)
@@ -250,7 +249,7 @@ export const retract = script(
   UNDO,
   `
 local v, c, p, s = key('v', a.id), key('c', a.id), key('p', a.phone), key('s', a.phone)
-local _, _, sealed, undo = read_code(a.id)
+local _, _, _, undo = read_code(a.id)
 -- Claimed, expired or superseded meanwhile: then it was queued after all, or there is nothing left to take back.
 if not undo or tonumber((get(v, 'version'))) ~= a.version then return 'null' end
 
@@ -260,7 +259,7 @@ if tonumber((get(p, 'next'))) == undo.next then restore(p, OF_PHONE, undo.p) end
 if undo.v then
   redis.call('HSET', v, 'version', a.version - 1)
   restore(v, OF_VERSION, undo.v)
-  write_code(a.id, undo.mac, undo.code, sealed, false)
+  write_code(a.id, undo.c)
   redis.call('PEXPIREAT', c, undo.expires)
 else
   redis.call('DEL', v, c)
@@ -370,7 +369,7 @@ local left = redis.call('PTTL', c)
 if not code or left < a.minRemaining then
   if mac and attempt > 0 then
     -- An earlier attempt may have arrived: what it brought goes on verifying.
-    write_code(a.id, mac, false, sealed, false, 'KEEPTTL')
+    write_code(a.id, { mac, false, sealed, false }, 'KEEPTTL')
     redis.call('HSET', v, 'status', 'failed')
   else
     redis.call('DEL', c)
@@ -381,14 +380,14 @@ end
 
 if unanswered and not a.again then
   redis.call('HSET', v, 'attempt', a.attempt, 'holder', a.holder, 'result', 'unknown', 'status', 'sent')
-  write_code(a.id, mac, false, sealed, false, 'KEEPTTL')
+  write_code(a.id, { mac, false, sealed, false }, 'KEEPTTL')
   return answer('unanswered')
 end
 if not mine then again = unanswered and 1 or 0 end
 redis.call('HSET', v, 'attempt', a.attempt, 'holder', a.holder, 'lease', now + a.lease, 'again', again,
   'status', 'sending')
 redis.call('HDEL', v, 'result')
-write_code(a.id, mac, code, sealed, false, 'KEEPTTL')
+write_code(a.id, { mac, code, sealed, false }, 'KEEPTTL')
 return answer('send', {
   purpose = purpose, code = code, sealedPhone = sealed, expiresIn = left, again = tonumber(again) == 1,
 })
@@ -407,7 +406,7 @@ redis.call('HSET', v, 'result', a.result)
 if status == 'sending' then redis.call('HSET', v, 'status', after[a.result]) end
 -- Settled: what could be sent is no longer needed, the MAC goes on verifying.
 local mac, _, sealed = read_code(a.id)
-if mac and a.result ~= 'retry' then write_code(a.id, mac, false, sealed, false, 'KEEPTTL') end
+if mac and a.result ~= 'retry' then write_code(a.id, { mac, false, sealed, false }, 'KEEPTTL') end
 return 'true'
 `,
 )
