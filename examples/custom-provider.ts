@@ -1,6 +1,7 @@
 /**
  * A provider of your own, from the contract alone: here for a gateway that takes JSON over HTTP. The consumer runs it by
- * `sms-verify-consumer --provider ./examples/custom-provider.ts`.
+ * `npm run consumer -- --provider ./examples/custom-provider.ts`; in your project, compiled to JavaScript, by
+ * `sms-verify-consumer --provider ./gateway.js`.
  */
 import { randomBytes } from 'node:crypto'
 import Fastify from 'fastify'

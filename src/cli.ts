@@ -59,7 +59,7 @@ const FLAGS = {
   'health-port': {
     env: 'SMS_HEALTH_PORT',
     value: 'PORT',
-    help: 'answer /live and /ready over HTTP; ready only while Redis and RabbitMQ are',
+    help: 'answer /live and /ready over HTTP, on all addresses; ready only while Redis and RabbitMQ are',
   },
   'log-level': {
     env: 'LOG_LEVEL',
@@ -213,17 +213,17 @@ async function oneProvider(name: string, env: Environment): Promise<SmsProvider>
     case 'ronglian':
       return ronglianProvider(
         given({
-          accountSid: env.RONGLIAN_ACCOUNT_SID,
-          authToken: env.RONGLIAN_AUTH_TOKEN,
-          appId: env.RONGLIAN_APP_ID,
-          templateId: env.RONGLIAN_TEMPLATE_ID,
+          accountSid: required(env.RONGLIAN_ACCOUNT_SID, 'RONGLIAN_ACCOUNT_SID'),
+          authToken: required(env.RONGLIAN_AUTH_TOKEN, 'RONGLIAN_AUTH_TOKEN'),
+          appId: required(env.RONGLIAN_APP_ID, 'RONGLIAN_APP_ID'),
+          templateId: required(env.RONGLIAN_TEMPLATE_ID, 'RONGLIAN_TEMPLATE_ID'),
           baseUrl: env.RONGLIAN_BASE_URL,
         }),
       )
     case 'twilio':
       return twilioProvider(
         given({
-          accountSid: env.TWILIO_ACCOUNT_SID,
+          accountSid: required(env.TWILIO_ACCOUNT_SID, 'TWILIO_ACCOUNT_SID'),
           authToken: env.TWILIO_AUTH_TOKEN,
           apiKey: env.TWILIO_API_KEY,
           apiSecret: env.TWILIO_API_SECRET,
@@ -246,8 +246,14 @@ async function moduleProvider(path: string): Promise<SmsProvider> {
   const isPath = /[./\\]/.test(path)
   if (!isPath)
     throw new Error(`--provider: expected console, ronglian, twilio or a path, got ${path}`)
-  const { default: exported } = await import(pathToFileURL(resolve(path)).href)
-  return typeof exported === 'function' ? exported() : exported
+  const { default: exported } = await import(pathToFileURL(resolve(path)).href).catch((error) => {
+    throw new Error(`--provider: ${path}: ${error.message}`, { cause: error })
+  })
+  const provider = typeof exported === 'function' ? await exported() : exported
+  if (typeof provider?.send === 'function') return provider
+  throw new Error(
+    `--provider: ${path}: expected a provider as default export, got ${typeof provider}`,
+  )
 }
 
 /** For an orchestrator: `/live` while the process runs, `/ready` while it can work, and which part is missing if not. */
@@ -267,7 +273,8 @@ async function serveHealth(
     response.end(JSON.stringify(body))
   })
   await new Promise<void>((done, reject) => {
-    server.once('error', reject).listen(number('--health-port', port), done)
+    const fail = (error: Error) => reject(new Error(`--health-port: ${error.message}`))
+    server.once('error', fail).listen(number('--health-port', port), done)
   })
   server.unref()
   return server

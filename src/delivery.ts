@@ -168,12 +168,7 @@ export function createDelivery(options: DeliveryOptions): Deliver {
       if (Object.hasOwn(RESULTS, outcome?.class)) return outcome
       return { class: 'ambiguous', code: 'unreadable outcome', alert: true }
     } catch (error) {
-      // Its name only: an error text may quote the request.
-      return {
-        class: 'ambiguous',
-        code: error instanceof Error ? error.name : 'thrown',
-        alert: true,
-      }
+      return { class: 'ambiguous', code: codeOf(error), alert: true }
     } finally {
       clearTimeout(timer)
     }
@@ -221,6 +216,13 @@ const EVENTS: Record<AttemptResult, string> = {
 function disposition(result: AttemptResult, attempt: number, reason: string): Disposition {
   if (result === 'retry') return { next: 'retry', attempt: attempt + 1, step: attempt }
   return result === 'failed' ? { next: 'dead', reason } : ACK
+}
+
+// Its code or name only: an error text may quote the request.
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'thrown'
+  const { code } = (error.cause ?? error) as { code?: unknown }
+  return typeof code === 'string' ? code : error.name
 }
 
 const messageOf = (error: unknown): string =>

@@ -91,6 +91,18 @@ export function checkPluginOptions(options: SmsVerifyOptions): void {
   if (!isEmbedded(options) && amqp === undefined) {
     throw new invalidOptions(`${NAME}: amqp: expected a URL or connect options, got undefined`)
   }
+  for (const name of ['provider', 'brand'] as const) {
+    if (isEmbedded(options) || options[name] === undefined) continue
+    throw new invalidOptions(
+      `${NAME}: ${name}: expected with startConsumer, which sends when there is a queue, got it here`,
+    )
+  }
+  const { countries, defaultCountry } = options
+  if (defaultCountry && countries !== 'all' && !countries.includes(defaultCountry)) {
+    throw new invalidOptions(
+      `${NAME}: defaultCountry: expected one of countries, got ${JSON.stringify(defaultCountry)}`,
+    )
+  }
   if (isEmbedded(options) && embedded === undefined && process.env.NODE_ENV === 'production') {
     throw new invalidOptions(
       `${NAME}: expected redis and amqp in production, or embedded: true if state in memory is meant, got neither`,

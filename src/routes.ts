@@ -1,5 +1,7 @@
 /** The HTTP routes: a thin skin over `app.smsVerify`, with errors as RFC 9457 problem details. */
 import { STATUS_CODES } from 'node:http'
+import type { TSchema } from '@sinclair/typebox'
+import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type {
   FastifyError,
   FastifyInstance,
@@ -9,7 +11,6 @@ import type {
 } from 'fastify'
 import { internalError, invalidRequest, isSmsVerifyError, type SmsVerifyError } from './errors.ts'
 import {
-  checker,
   Problem,
   type Schemas,
   SendHeaders,
@@ -38,8 +39,11 @@ export function registerRoutes(
 
   // Strict and our own, whatever the host's validator coerces or drops.
   scope.setValidatorCompiler(({ schema }) => {
-    const isValid = checker<unknown>(schema as never)
-    return (value) => (isValid(value) ? { value } : { error: invalidRequest() })
+    const compiled = TypeCompiler.Compile(schema as TSchema)
+    return (value) => {
+      if (compiled.Check(value)) return { value }
+      return { error: invalidRequest({ cause: compiled.Errors(value).First()?.path }) }
+    }
   })
   // JSON and nothing else: the default text/plain parser would let other bodies in as strings.
   scope.removeAllContentTypeParsers()
@@ -169,7 +173,16 @@ function sendProblem(
 
 /** The error as one of ours. Nothing of another one is shown: it may quote the body, a host or a stack. */
 function ours(error: FastifyError | SmsVerifyError, request: FastifyRequest): SmsVerifyError {
-  if (isSmsVerifyError(error)) return error
+  if (isSmsVerifyError(error)) {
+    // Where it is wrong, for whoever writes the client; what was there may be a code or a number.
+    const { cause: path, validationContext: part } = error as {
+      cause?: unknown
+      validationContext?: string
+    }
+    if (part)
+      request.log.info({ event: 'request.invalid', part, path }, 'a request of another form')
+    return error
+  }
   const { statusCode, code } = error
   const fastify = code?.startsWith('FST_ERR_')
   // From a hook of the host, such as its rate limit or its login: the host's own error handler knows how to say it.

@@ -62,9 +62,16 @@ export async function keepConnected<Session>(
       clientProperties: { connection_name: name },
     })
     // Listening from the first moment: an 'error' event without a listener would end the process.
+    let reason: Error | undefined
     const lost = new Promise<Error>((resolve) => {
-      fail = resolve
-      connection.on('error', resolve)
+      fail = (error) => {
+        reason ??= error
+        resolve(error)
+      }
+      connection.on('error', (error) => {
+        reason = error
+        resolve(error)
+      })
       connection.on('close', (error) => resolve(error ?? new Error('connection closed')))
     })
     if (stop.signal.aborted) fail(new Error('closing'))
@@ -89,7 +96,8 @@ export async function keepConnected<Session>(
       return { connection, session, lost }
     } catch (error) {
       await end(connection)
-      throw error
+      // By now the connection has said why; the channels only say that they are gone.
+      throw reason ?? error
     }
   }
 
@@ -138,7 +146,7 @@ export async function keepConnected<Session>(
   await new Promise<void>((resolve, reject) => {
     life = live((error) => {
       if (!error) return resolve()
-      reject(new Error(`cannot connect to RabbitMQ: ${error.message}`, { cause: error }))
+      reject(new Error(`cannot connect to RabbitMQ: ${explain(error)}`, { cause: error }))
     })
   })
 
@@ -152,6 +160,12 @@ export async function keepConnected<Session>(
     },
   }
 }
+
+// What amqplib says when the broker closes the connection instead of opening the virtual host.
+const explain = ({ message }: Error): string =>
+  message.startsWith('Expected ConnectionOpenOk')
+    ? 'the virtual host is not there, or not for this user'
+    : message
 
 interface Link<Session> {
   connection: ChannelModel

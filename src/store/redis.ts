@@ -96,9 +96,11 @@ export async function openRedis(address: RedisAddress, logger: Logger): Promise<
     const ready = new Promise<void>((resolve) => redis.once('ready', resolve))
     redis.connect().catch(() => {}) // It tries again; what is wrong is in lastError.
     await withDeadline(ready, START_TIMEOUT, 'no answer')
+    // ioredis goes on in database 0 when the one it was told is not there.
+    await redis.select(redis.options.db ?? 0)
   } catch (error) {
+    const cause = redis.status === 'ready' ? (error as Error) : (lastError ?? (error as Error))
     redis.disconnect()
-    const cause = lastError ?? (error as Error)
     throw new Error(`cannot connect to Redis: ${cause.message}`, { cause })
   }
   logOutages(redis, logger, () => lastError?.message)
