@@ -201,6 +201,12 @@ function number(name: string, text: string | undefined): number {
   throw new Error(`${name}: expected a number, got ${text}`)
 }
 
+function portNumber(name: string, text: string): number {
+  const value = number(name, text)
+  if (Number.isInteger(value) && value >= 0 && value <= 65_535) return value
+  throw new Error(`${name}: expected a port from 0 to 65535, got ${text}`)
+}
+
 async function providerNamed(names: string, env: Environment): Promise<SmsProvider> {
   const providers = await Promise.all(list(names).map((name) => oneProvider(name, env)))
   return providers.length === 1 ? (providers[0] as SmsProvider) : failoverProvider(providers)
@@ -274,7 +280,7 @@ async function serveHealth(
   })
   await new Promise<void>((done, reject) => {
     const fail = (error: Error) => reject(new Error(`--health-port: ${error.message}`))
-    server.once('error', fail).listen(number('--health-port', port), done)
+    server.once('error', fail).listen(portNumber('--health-port', port), done)
   })
   server.unref()
   return server
