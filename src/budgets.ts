@@ -47,6 +47,9 @@ interface NamedBudget extends Budget {
   subject: string
 }
 
+/** Where nothing was taken. */
+export const UNSPENT: Spending = { at: 0, ip: '', giveBack: () => {} }
+
 export const isExhausted = (spent: Spending | Exhausted): spent is Exhausted => 'wait' in spent
 
 export function createBudgets({ limits, store, secrets, hooks, logger }: BudgetsOptions): Budgets {
@@ -73,7 +76,7 @@ export function createBudgets({ limits, store, secrets, hooks, logger }: Budgets
   ]
 
   async function spend(budgets: NamedBudget[], ip: string): Promise<Spending | Exhausted> {
-    if (budgets.length === 0) return { at: 0, ip, giveBack: () => {} }
+    if (budgets.length === 0) return UNSPENT
     const spent = await store.spend(budgets)
     if (spent.verdict === 'wait') {
       return { budget: (budgets[spent.budget] as NamedBudget).name, wait: spent.wait }

@@ -9,7 +9,7 @@ import { createDelivery } from './delivery.ts'
 import type { Logger } from './log.ts'
 import type { SmsProvider } from './providers/provider.ts'
 import type { AmqpAddress } from './queue/connection.ts'
-import { QUEUE_PREFIX, RETRY, type Retry } from './queue/queue.ts'
+import { MIN_REMAINING, QUEUE_PREFIX, RETRY, type Retry } from './queue/queue.ts'
 import { connectSubscriber } from './queue/rabbitmq.ts'
 import { createSecrets } from './secrets.ts'
 import {
@@ -19,6 +19,7 @@ import {
   openRedis,
   type RedisAddress,
   type RedisClient,
+  readyClient,
 } from './store/redis.ts'
 import type { Store } from './store/store.ts'
 import {
@@ -90,7 +91,7 @@ export async function startConsumer(options: ConsumerOptions): Promise<Consumer>
     provider,
     concurrency = 64,
     delivery = 'at-least-once',
-    minRemaining = 30,
+    minRemaining = MIN_REMAINING,
     brand,
   } = options
   const { queuePrefix = QUEUE_PREFIX, logger = pino() } = options
@@ -144,7 +145,7 @@ export async function startConsumer(options: ConsumerOptions): Promise<Consumer>
 }
 
 async function openStore(redis: RedisAddress | RedisClient, logger: Logger): Promise<Store> {
-  if (isRedisClient(redis)) return createRedisStore(redis)
+  if (isRedisClient(redis)) return createRedisStore(await readyClient(redis))
   const client = await openRedis(redis, logger)
   return createRedisStore(client, () => closeRedis(client))
 }

@@ -106,12 +106,12 @@ export function createDelivery(options: DeliveryOptions): Deliver {
       phone = maskPhone(message.phone)
       outcome = await callProvider(message)
     } catch (error) {
-      // Sealed with a secret we do not have: no later try can help.
+      // Sealed with a secret we do not have: another consumer may, or this one after its restart with the new list.
       logger.error(
         { event: 'sms.unsealable', ...about, error: messageOf(error) },
         'cannot open what is to be sent',
       )
-      outcome = { class: 'permanent_request', code: 'unsealable' }
+      outcome = { class: 'retry', code: 'unsealable', alert: true }
     }
 
     const result = resultOf(outcome, attempt)
@@ -146,7 +146,7 @@ export function createDelivery(options: DeliveryOptions): Deliver {
       id,
       version,
       attempt,
-      key: deliveryKey(id, version),
+      key: deliveryKey(id, version, claim.code),
     }
   }
 

@@ -4,15 +4,12 @@ import type { Logger } from './log.ts'
 import { policyOf, type SmsVerifyOptions } from './options.ts'
 import { consoleProvider } from './providers/console.ts'
 import { createMemoryQueue } from './queue/memory.ts'
-import { type Publisher, RETRY } from './queue/queue.ts'
+import { MIN_REMAINING, type Publisher, RETRY } from './queue/queue.ts'
 import { createSecrets } from './secrets.ts'
 import { createMemoryStore } from './store/memory.ts'
 import type { Store } from './store/store.ts'
 
 const CONCURRENCY = 64
-
-/** As in `startConsumer`, but never more than half of a short-lived code's life. */
-const MIN_REMAINING = 30
 
 export function startEmbedded(
   options: SmsVerifyOptions,
@@ -28,6 +25,7 @@ export function startEmbedded(
       provider,
       retry: RETRY,
       delivery: 'at-least-once',
+      // Never more than half of a short-lived code's life.
       minRemaining: Math.min(MIN_REMAINING, policyOf(options).ttl / 2000),
       brand,
       logger,

@@ -10,7 +10,10 @@ export interface BeforeSendContext {
   /** The number in E.164. */
   phone: string
   country: string
-  purpose: string
+  /** Undefined in a resend that does not name it: it is the verification's. */
+  purpose: string | undefined
+  /** The verification, in a resend. */
+  id: string | undefined
   locale: string | undefined
   ip: string | undefined
   /** The request, when the code was asked for over HTTP: a CAPTCHA answer can travel in a header of it. */

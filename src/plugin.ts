@@ -21,13 +21,19 @@ import {
   type SmsVerifyOptions,
 } from './options.ts'
 import { maskPhone } from './phone.ts'
-import { type Publisher, QUEUE_PREFIX } from './queue/queue.ts'
+import { MIN_REMAINING, type Publisher, QUEUE_PREFIX } from './queue/queue.ts'
 import { connectPublisher } from './queue/rabbitmq.ts'
 import { registerRoutes } from './routes.ts'
 import { createSchemas } from './schemas.ts'
 import { createSecrets, type Secrets } from './secrets.ts'
 import { failClosed } from './store/fail-closed.ts'
-import { closeRedis, createRedisStore, isRedisClient, openRedis } from './store/redis.ts'
+import {
+  closeRedis,
+  createRedisStore,
+  isRedisClient,
+  openRedis,
+  readyClient,
+} from './store/redis.ts'
 import type { VerificationStore } from './store/store.ts'
 import { createVerification, type SmsVerify } from './verification.ts'
 
@@ -69,6 +75,10 @@ async function plugin(app: FastifyInstance, options: SmsVerifyOptions): Promise<
   const schemas = createSchemas(purposes, codeLength)
   const secrets = createSecrets(options.secret)
   const policy = policyOf(options)
+  if (!isEmbedded(options) && policy.ttl <= MIN_REMAINING * 1000) {
+    const about = { event: 'options.ttl', ttl: policy.ttl / 1000, minRemaining: MIN_REMAINING }
+    app.log.warn(about, 'such codes are sent only by a consumer with a smaller minRemaining')
+  }
   const { store: bareStore, publisher } = isEmbedded(options)
     ? openEmbedded(app, options)
     : { store: await openStore(app, options), publisher: await openPublisher(app, options) }
@@ -125,8 +135,8 @@ async function openStore(
   app: FastifyInstance,
   { redis }: SmsVerifyOptions,
 ): Promise<VerificationStore> {
-  if (redis === undefined) return createRedisStore(hostClient(app))
-  if (isRedisClient(redis)) return createRedisStore(redis)
+  if (redis === undefined) return createRedisStore(await readyClient(hostClient(app)))
+  if (isRedisClient(redis)) return createRedisStore(await readyClient(redis))
   const client = await openRedis(redis, app.log)
   // Not by @fastify/redis, whose own closing fails the host's when Redis is down.
   app.addHook('onClose', () => closeRedis(client))

@@ -1,6 +1,6 @@
 /** The HTTP routes: a thin skin over `app.smsVerify`, with errors as RFC 9457 problem details. */
 import { STATUS_CODES } from 'node:http'
-import type { TSchema } from '@sinclair/typebox'
+import type { TObject, TSchema } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type {
   FastifyError,
@@ -42,7 +42,10 @@ export function registerRoutes(
     const compiled = TypeCompiler.Compile(schema as TSchema)
     return (value) => {
       if (compiled.Check(value)) return { value }
-      return { error: invalidRequest({ cause: compiled.Errors(value).First()?.path }) }
+      const path = compiled.Errors(value).First()?.path.slice(1)
+      // Only by a name of ours: an unknown field's is the client's, and may be anything.
+      const known = path !== undefined && Object.hasOwn((schema as TObject).properties, path)
+      return { error: invalidRequest({ cause: known ? path : 'other fields' }) }
     }
   })
   // JSON and nothing else: the default text/plain parser would let other bodies in as strings.
@@ -73,8 +76,9 @@ export function registerRoutes(
     },
     async (request, reply) => {
       const idempotencyKey = request.headers['idempotency-key']
+      const { phone, purpose, locale, id } = request.body
       const sent = await smsVerify.send(
-        { ...request.body, ip: request.ip, idempotencyKey },
+        { phone, purpose, locale, id, ip: request.ip, idempotencyKey },
         request,
       )
       return reply.code(202).send(sent)

@@ -2,6 +2,7 @@
 import { type TObject, type TProperties, type TSchema, Type } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { Job } from './queue/queue.ts'
+import { ID_PATTERN } from './secrets.ts'
 import type { SendRequest, VerifyRequest } from './verification.ts'
 
 export interface Schemas {
@@ -68,7 +69,12 @@ export function createSchemas(purposes: readonly string[], codeLength: number): 
       }),
     ),
     isVerifyRequest: checker<VerifyRequest>(strict({ ...verifyBody.properties, ip })),
-    isJob: checker<Job>(Type.Object({ id: Id, version: Type.Integer({ minimum: 1 }) })),
+    isJob: checker<Job>(
+      Type.Object({
+        id: Type.String({ pattern: ID_PATTERN.source }),
+        version: Type.Integer({ minimum: 1 }),
+      }),
+    ),
   }
 }
 

@@ -48,9 +48,12 @@ export const newNonce = (): string => randomBytes(6).toString('base64url')
 export const tokenHash = (token: string): string =>
   createHash('sha256').update(token).digest('base64url').slice(0, RANDOM_LENGTH)
 
-/** 32 characters `[0-9a-f]` that stand for one version of one verification: the vendors' idempotency key. */
-export const deliveryKey = (id: string, version: number): string =>
-  createHash('sha256').update(`${id}:${version}`).digest('hex').slice(0, 32)
+/**
+ * 32 characters `[0-9a-f]` that stand for one version of one verification: the vendors' idempotency key. The sealed code
+ * makes it unique, since an id comes again when an idempotency key does.
+ */
+export const deliveryKey = (id: string, version: number, sealedCode: string): string =>
+  createHash('sha256').update(`${id}:${version}:${sealedCode}`).digest('hex').slice(0, 32)
 
 const SHARD_LENGTH = 2
 const RANDOM_LENGTH = 22

@@ -1,6 +1,6 @@
 /** The web half's rules for one send: who may have a code, the code, and the job that sends it. */
 import type { FastifyRequest } from 'fastify'
-import { type Exhausted, isExhausted, type Spending } from './budgets.ts'
+import { isExhausted, type Spending, UNSPENT } from './budgets.ts'
 import * as errors from './errors.ts'
 import { secondsLeft, secondsToWait } from './limits.ts'
 import type { Logger } from './log.ts'
@@ -15,7 +15,7 @@ type Issued = Extract<IssueVerdict, { version: number }> & {
   id: string
   /** Pseudonym of the number. */
   phone: string
-  spent: Spending | Exhausted
+  spent: Spending
 }
 
 export function createSend(parts: VerificationParts): SmsVerify['send'] {
@@ -46,55 +46,67 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
 
   /** Asks the host; true if it trusts the sender. */
   function ask(request: SendRequest, phone: Phone, http?: FastifyRequest): Promise<boolean> {
-    const { purpose = defaultPurpose, locale, ip } = request
+    const { id, purpose = id ? undefined : defaultPurpose, locale, ip } = request
     const { e164, country } = phone
-    return hooks.beforeSend({ phone: e164, country, purpose, locale, ip, request: http })
+    return hooks.beforeSend({ phone: e164, country, purpose, id, locale, ip, request: http })
   }
 
-  /** Spends the outer budgets, then issues the code. A refusal by either leaves both as they were. */
+  /**
+   * Asks what the number's own limits say, spends the outer budgets, then issues the code. Asked first, since a send that
+   * is refused anyway must not hold a unit of a budget for even a moment: a flood of them would keep others out.
+   */
   async function issue(
     request: SendRequest,
     phone: Phone,
     trusted: boolean,
     log: Logger,
   ): Promise<Issued> {
-    const spent = await budgets.spendSend(phone, request.ip)
     const identity = identify(request, phone)
     const { id } = identity
     const code = newCode(parts.codeLength)
     const sealed = { code, country: phone.country, ttl: policy.ttl / 1000, locale: request.locale }
-    const giveBack = () => isExhausted(spent) || spent.giveBack()
+    const wanted = {
+      ...identity,
+      resend: request.id !== undefined,
+      mac: secrets.codeMac(id, code),
+      code: sealCode(secrets, id, sealed),
+      sealedPhone: sealPhone(secrets, id, phone.e164),
+      trusted,
+    }
+    const outlook = await store.issue({ ...wanted, dryRun: true, spent: null }, policy)
+    if (outlook.verdict !== 'free') return accept(outlook, UNSPENT)
 
+    const spent = await budgets.spendSend(phone, request.ip)
+    if (isExhausted(spent)) throw refuse(spent.budget, waiting(spent.wait))
+    const { at, ip } = spent
     const verdict = await store
-      .issue(
-        {
-          ...identity,
-          resend: request.id !== undefined,
-          // A budget that has run out does not keep a lost answer from being repeated.
-          repeatOnly: isExhausted(spent),
-          mac: secrets.codeMac(id, code),
-          code: sealCode(secrets, id, sealed),
-          sealedPhone: sealPhone(secrets, id, phone.e164),
-          trusted,
-          spent: isExhausted(spent) || spent.at === 0 ? null : { at: spent.at, ip: spent.ip },
-        },
-        policy,
-      )
+      .issue({ ...wanted, dryRun: false, spent: at === 0 ? null : { at, ip } }, policy)
       .catch((error) => {
-        giveBack()
+        spent.giveBack()
         throw error
       })
-    if (verdict.verdict !== 'issued') giveBack()
-    if (verdict.verdict === 'issued' || verdict.verdict === 'repeated') {
-      return { ...verdict, id, phone: identity.phone, spent }
+    if (verdict.verdict !== 'issued') spent.giveBack()
+    return accept(verdict, spent)
+
+    function accept(verdict: IssueVerdict, spent: Spending): Issued {
+      switch (verdict.verdict) {
+        case 'issued':
+        case 'repeated':
+          return { ...verdict, id, phone: identity.phone, spent }
+        case 'gone':
+          throw refuse('gone', errors.gone())
+        case 'disabled':
+          throw refuse('disabled', errors.refused())
+        default:
+          throw refuse('wait', waiting(verdict.verdict === 'wait' ? verdict.wait : 0))
+      }
     }
 
-    const reason = isExhausted(spent) ? spent.budget : verdict.verdict
-    log.info({ event: 'send.refused', reason, phone: maskPhone(phone.e164) }, 'no code is sent')
-    if (verdict.verdict === 'gone') throw errors.gone()
-    if (verdict.verdict === 'disabled') throw errors.refused()
-    const { wait } = isExhausted(spent) ? spent : verdict
-    throw errors.tooManyRequests({ retryAfter: secondsToWait(wait, 1) })
+    function refuse(reason: string, error: errors.SmsVerifyError): errors.SmsVerifyError {
+      const about = { event: 'send.refused', reason, phone: maskPhone(phone.e164) }
+      log.info(about, 'no code is sent')
+      return error
+    }
   }
 
   /** Which verification it is about. With an idempotency key the id follows from the key, so a repeat finds it. */
@@ -119,9 +131,11 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
     if (result === 'done') return
     log.error({ event: `publish.${result}`, id, version }, 'the job was not confirmed')
     if (result === 'failed' && verdict === 'issued') {
-      if (!isExhausted(spent)) spent.giveBack()
+      spent.giveBack()
       await store.retract({ id, version, phone })
     }
     throw errors.unavailable(`publish: ${result}`)
   }
 }
+
+const waiting = (ms: number) => errors.tooManyRequests({ retryAfter: secondsToWait(ms, 1) })

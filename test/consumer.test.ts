@@ -359,7 +359,7 @@ test('close finishes what is in hand and leaves the rest in the queue', async (t
   await until('the rest is sent', () => next.messages.length === 6)
 })
 
-test('a job sealed with a secret that the consumer lacks is dead, and the log says why', async (t) => {
+test('a job sealed with a secret that the consumer lacks is dead after its retries, and the log says why', async (t) => {
   const queuePrefix = newQueuePrefix()
   const provider = recordingProvider()
   const { logger, lines } = createLog()
@@ -367,6 +367,7 @@ test('a job sealed with a secret that the consumer lacks is dead, and the log sa
     queuePrefix,
     provider,
     logger,
+    retry: QUICK,
     secret: 'another secret of more than thirty-two bytes',
   })
   const app = await build(t, connected({ queuePrefix }))

@@ -6,7 +6,7 @@ import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastif
 import { Redis } from 'ioredis'
 import { smsVerify } from '../src/plugin.ts'
 import { openBroker } from './broker.ts'
-import { connected, deleteQueues, newPhone, newQueuePrefix, REDIS_URL } from './helper.ts'
+import { connected, newPhone, newQueuePrefix, REDIS_URL } from './helper.ts'
 
 /**
  * An app on Redis and RabbitMQ that counts what is asked of Redis, and counts at the end what stands in the queues. Each
@@ -24,7 +24,6 @@ export async function countingApp(
   t.after(async () => {
     await app.close()
     await client.quit()
-    await deleteQueues(queuePrefix)
   })
   let count = 0
   for (const command of ['eval', 'evalsha'] as const) {

@@ -61,13 +61,14 @@ export async function deleteQueues(prefix: string, retry: Partial<Retry> = {}): 
   const delays = retryDelays({ ...RETRY, ...retry })
   const connection = await connect(AMQP_URL)
   const channel = await connection.createChannel()
-  for (const name of ['send', 'dead', ...delays.map((seconds) => `retry.${seconds}s`)]) {
+  // Those that dead-letter into another one before that one: RabbitMQ 3.10 does not bear a target that goes first.
+  for (const name of [...delays.map((seconds) => `retry.${seconds}s`), 'send', 'dead']) {
     await channel.deleteQueue(`${prefix}.${name}`)
   }
   await connection.close()
 }
 
-/** An app with the plugin, closed after the test. Its queues go with it. */
+/** An app with the plugin, closed after the test. */
 export async function build(
   t: TestContext,
   options: SmsVerifyOptions,
@@ -76,14 +77,13 @@ export async function build(
   const app = Fastify(server)
   t.after(async () => {
     await app.close()
-    if (options.queuePrefix) await deleteQueues(options.queuePrefix)
   })
   await app.register(smsVerify, options)
   await app.ready()
   return app
 }
 
-/** A consumer, closed after the test. Its queues go with it. */
+/** A consumer, closed after the test. */
 export async function consume(
   t: TestContext,
   options: Pick<ConsumerOptions, 'provider'> & Partial<ConsumerOptions>,
@@ -97,7 +97,6 @@ export async function consume(
   })
   t.after(async () => {
     await consumer.close()
-    if (options.queuePrefix) await deleteQueues(options.queuePrefix, options.retry)
   })
   return consumer
 }

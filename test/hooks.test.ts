@@ -21,6 +21,7 @@ const REFUSED = { code: 'SMS_VERIFY_REFUSED', statusCode: 403 }
 const CONTEXT: BeforeSendContext = {
   phone: '+8613800138000',
   country: 'CN',
+  id: undefined,
   purpose: 'login',
   locale: undefined,
   ip: undefined,
@@ -45,12 +46,18 @@ test('beforeSend is told all that is known, and the request where there is one.'
   const headers = { 'x-captcha': 'solved' }
   await app.inject({ method: 'POST', url: '/sms/send', payload: { phone }, headers })
 
-  const [bare, full, http] = told
-  const nothing = { locale: undefined, ip: undefined, request: undefined }
+  const { id } = await app.smsVerify.send({ phone, purpose: 'sign-up' })
+  await app.smsVerify.send({ phone, id })
+
+  const [bare, full, http, first, resend] = told
+  const nothing = { id: undefined, locale: undefined, ip: undefined, request: undefined }
   assert.deepEqual(bare, { phone, country: 'CN', purpose: 'login', ...nothing })
-  assert.deepEqual(full, { ...all, country: 'US', request: undefined })
+  assert.deepEqual(full, { ...all, country: 'US', id: undefined, request: undefined })
   assert.equal(http?.request?.headers['x-captcha'], 'solved')
   assert.equal(http?.ip, '127.0.0.1')
+  assert.deepEqual([first?.id, first?.purpose], [undefined, 'sign-up'])
+  // The purpose is that of the verification, which the host knows by its id.
+  assert.deepEqual([resend?.id, resend?.purpose], [id, undefined])
 })
 
 test('A verdict that allows lets the send through; every other refuses it.', async (t) => {

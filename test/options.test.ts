@@ -123,6 +123,22 @@ test('Embedded mode excludes Redis and RabbitMQ, and each of those needs the oth
   )
 })
 
+test('What only the embedded mode has is refused beside Redis and RabbitMQ, not passed over.', async () => {
+  const options = { secret: SECRET, countries: 'all', redis: {}, amqp: 'amqp://127.0.0.1:1' }
+  for (const [name, value] of Object.entries({ provider: recordingProvider(), brand: 'Acme' })) {
+    const { code, message } = await refusal({ ...options, [name]: value })
+    assert.equal(code, 'SMS_VERIFY_INVALID_OPTIONS')
+    assert.match(message, new RegExp(`^smsVerify: ${name}: expected with startConsumer`))
+  }
+})
+
+test('A default country whose numbers are not accepted is refused.', async () => {
+  const { code, message } = await refusal(embedded({ countries: ['CN'], defaultCountry: 'US' }))
+  assert.equal(code, 'SMS_VERIFY_INVALID_OPTIONS')
+  assert.equal(message, 'smsVerify: defaultCountry: expected one of countries, got "US"')
+  assert.equal(await starts(embedded({ countries: 'all', defaultCountry: 'US' })), true)
+})
+
 test('Embedded mode is the default, but in production it has to be written out.', async (t) => {
   const { embedded: _, ...implicit } = embedded()
   assert.equal(await starts(implicit), true)

@@ -12,7 +12,6 @@ import {
   AMQP_URL,
   build,
   connected,
-  deleteQueues,
   newPhone,
   newQueuePrefix,
   REDIS_URL,
@@ -75,7 +74,6 @@ test('An app closes in good order and leaves nothing open, whatever it has lost 
       const redis = await startProxy(t, REDIS_URL)
       const amqp = await startProxy(t, AMQP_URL)
       const options = connected({ redis: redis.url, amqp: amqp.url })
-      t.after(() => deleteQueues(options.queuePrefix as string))
       return { lost, redis, amqp, options }
     }),
   )
@@ -109,7 +107,6 @@ test('The host’s own Redis client is used where there is one, and stays open.'
   t.after(async () => {
     await app.close()
     await client.quit()
-    await deleteQueues(queuePrefix)
   })
   await app.register(fastifyRedis, { client })
   const { redis: _, ...options } = connected({ queuePrefix })
@@ -143,7 +140,6 @@ test('The host can register @fastify/redis for itself, before us or after us.', 
     const app = Fastify()
     t.after(async () => {
       await app.close()
-      await deleteQueues(queuePrefix)
     })
     const ownRedis = { url: REDIS_URL, connectionName: queuePrefix }
     if (order === 'before') await app.register(fastifyRedis, ownRedis)

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { FastifyServerOptions } from 'fastify'
+import type { BeforeSendContext } from '../src/plugin.ts'
 import { countingApp, postText } from './counting-app.ts'
-import { codeOf, newPhone, start } from './helper.ts'
+import { codeOf, newPhone, start, UNLIMITED, wrongCode } from './helper.ts'
 import { assertProblem } from './problem.ts'
 
 const UNKNOWN = 'A'.repeat(24)
@@ -100,18 +101,52 @@ for (const [host, server] of SERVERS) {
 
 test('The check is repeated behind the routes, where the host can have switched theirs off.', async (t) => {
   const { app, operations, ended } = await countingApp(t, {}, { attachValidation: true })
+  const OURS = ['phone', 'purpose', 'locale', 'id', 'code', '__proto__', 'constructor']
   for (const [url, payload] of [
     ...SEND_BODIES.map((body) => ['/sms/send', body] as const),
     ...VERIFY_BODIES.map((body) => ['/sms/verify', body] as const),
   ]) {
-    // These are the host's to say when it calls `app.smsVerify.send` itself, and it took over the checking.
-    if (/"(ip|trusted|idempotencyKey)":/.test(payload)) continue
+    // Other fields are not looked at any more.
+    const others = url === '/sms/send' ? OURS.filter((name) => name !== 'code') : OURS
+    if (!Object.keys(JSON.parse(payload)).every((name) => others.includes(name))) continue
+    if (payload.includes('"constructor":"')) continue
     const answer = await postText(app, url, payload, 'application/json')
     assert.equal(answer.statusCode, 400, `${url} ${payload}`)
     assertProblem(answer, 400, 'SMS_VERIFY_INVALID_REQUEST')
   }
   assert.equal(await ended(), 0)
   assert.equal(operations(), 0)
+})
+
+test('Even then the client cannot say what only the host may say.', async (t) => {
+  const told: BeforeSendContext[] = []
+  const { app, provider } = await start(t, 'embedded', {
+    routeOptions: { attachValidation: true },
+    limits: {
+      ...UNLIMITED,
+      ip: { max: 4, window: 60 },
+      failedChecksPerIp: { max: 15, window: 60 },
+    },
+    beforeSend: (context) => {
+      told.push(context)
+      return true
+    },
+  })
+  const phone = newPhone()
+  const claims = { phone, trusted: true, idempotencyKey: 'x' }
+  const send = (ip: string) =>
+    postText(app, '/sms/send', JSON.stringify({ ...claims, ip }), 'application/json')
+  for (let i = 0; i < 3; i++) {
+    const { id } = (await send(`192.0.2.${i}`)).json()
+    const code = wrongCode(await codeOf(provider, id))
+    for (let i = 0; i < 5; i++) {
+      const body = JSON.stringify({ id, code, ip: `192.0.2.${i}` })
+      await postText(app, '/sms/verify', body, 'application/json')
+    }
+  }
+  // After 15 wrong codes only the trusted may go on.
+  assert.equal((await send('192.0.2.3')).statusCode, 429)
+  assert.ok(told.every(({ ip }) => ip === '127.0.0.1'))
 })
 
 test('A code of another form is not counted as a check.', async (t) => {

@@ -44,7 +44,7 @@ export function newRequest(changes: Partial<IssueRequest> = {}): IssueRequest {
     id: phone.slice(0, 2) + random(22),
     resend: false,
     key: '',
-    repeatOnly: false,
+    dryRun: false,
     purpose: 'login',
     mac: random(43),
     code: random(75),
@@ -530,15 +530,20 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     await expect('gone', store.issue({ ...request, code: '2' }, freePolicy))
   })
 
-  it('A request may be allowed to repeat and nothing else.', async ({ store }) => {
+  it('A dry run says what would become of a request, and changes nothing.', async ({ store }) => {
     const request = newRequest({ key: 'k1' })
-    const repeatOnly = { ...request, repeatOnly: true, code: '2' }
-    assert.deepEqual(await store.issue(repeatOnly, freePolicy), { verdict: 'wait', wait: 0 })
+    const dry = { ...request, dryRun: true, code: '2' }
+    await expect('free', store.issue(dry, freePolicy))
     assert.deepEqual(await store.status(request.id, freePolicy), { verdict: 'gone' })
     await expect('issued', store.issue(request, freePolicy))
-    await expect('repeated', store.issue(repeatOnly, freePolicy))
-    const resend = resendOf(request, { key: 'k2', repeatOnly: true })
-    await expect('wait', store.issue(resend, freePolicy))
+    await expect('repeated', store.issue(dry, freePolicy))
+    await expect('gone', store.issue({ ...dry, key: 'k2' }, freePolicy))
+    const resend = resendOf(request, { key: 'k2', dryRun: true })
+    await expect('free', store.issue(resend, freePolicy))
+    await expect(
+      'wait',
+      store.issue(resend, { ...freePolicy, windows: [{ max: 1, window: 60_000 }] }),
+    )
     await expect('verified', store.check(rightCheck(request), freePolicy))
   })
 

@@ -77,8 +77,8 @@ const all: SmsVerifyOptions = {
     failedChecksPerIp: false,
   },
   beforeSend: async ({ phone, country, purpose, locale, ip, request }) => {
-    same<typeof phone | typeof country | typeof purpose, string>(true)
-    same<typeof locale | typeof ip, string | undefined>(true)
+    same<typeof phone | typeof country, string>(true)
+    same<typeof purpose | typeof locale | typeof ip, string | undefined>(true)
     same<typeof request, FastifyRequest | undefined>(true)
     return ip === undefined ? 'trusted' : 'allow'
   },

@@ -33,9 +33,9 @@ export interface ConnectionOptions<Session> {
 
 /** Milliseconds. */
 const CONNECT_TIMEOUT = 3000
-const SET_UP_TIMEOUT = 5000
-const START_TIMEOUT = 3000
-const CLOSE_TIMEOUT = 2000
+const SET_UP_TIMEOUT = 3000
+const START_TIMEOUT = 1000
+const CLOSE_TIMEOUT = 1000
 const BACKOFF_MIN = 100
 const BACKOFF_MAX = 10_000
 const STEADY = 1000
@@ -43,7 +43,10 @@ const STEADY = 1000
 /** Seconds. A frozen peer is noticed after two to three of them. */
 const HEARTBEAT = 5
 
-/** Connects, and rejects after 3 s with the error that kept it from doing so. After that it never gives up. */
+/**
+ * Connects, trying each address at least once and again for a second, and rejects with the error that kept it from doing
+ * so, in less than 5 s. After that it never gives up.
+ */
 export async function keepConnected<Session>(
   options: ConnectionOptions<Session>,
 ): Promise<Connection<Session>> {
@@ -56,7 +59,7 @@ export async function keepConnected<Session>(
 
   async function open(address: string | Options.Connect): Promise<Link<Session>> {
     const connection = await connect(address, {
-      timeout: CONNECT_TIMEOUT,
+      timeout: CONNECT_TIMEOUT / addresses.length,
       noDelay: true,
       keepAlive: true,
       clientProperties: { connection_name: name },
@@ -128,7 +131,9 @@ export async function keepConnected<Session>(
         await end(connection)
       } catch (error) {
         failures++
-        if (!started && Date.now() >= giveUpAt) return onFirst(error as Error)
+        if (!started && Date.now() >= giveUpAt && round + 1 >= addresses.length) {
+          return onFirst(error as Error)
+        }
         logger.warn(
           { event: 'amqp.failed', connection: name, error: (error as Error).message },
           'cannot connect to RabbitMQ yet',

@@ -50,6 +50,9 @@ export interface Retry {
   max: number
 }
 
+/** Seconds of a code's life below which nothing is sent by default: it would arrive too late. */
+export const MIN_REMAINING = 30
+
 export const RETRY: Retry = { backoff: 3, max: 3 }
 
 /** There is always a first step: a delivery that cannot be handled now waits there too, without being a retry. */

@@ -118,7 +118,6 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       if (old?.phone === phone && key !== '' && old.current.key === key) {
         return live ? accept('repeated', old.current) : GONE
       }
-      if (request.repeatOnly) return { verdict: 'wait', wait: 0 }
       const purpose = request.purpose || (old?.purpose ?? '')
       const fits = resend ? live && old.phone === phone && old.purpose === purpose : !old
       if (!fits) return GONE
@@ -129,6 +128,7 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       const waitToLive = resend ? 0 : waitForLive(sends, policy, at)
       const wait = Math.max(waitForSend(phone, policy, trusted, at), waitToLive)
       if (wait > 0) return { verdict: 'wait', wait }
+      if (request.dryRun) return { verdict: 'free' }
 
       // No send for as long as the log reaches back: the cooldown grows from the start again.
       const sent = sends.length > 0 ? before.sent + 1 : 1

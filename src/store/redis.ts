@@ -101,10 +101,20 @@ export async function openRedis(address: RedisAddress, logger: Logger): Promise<
   } catch (error) {
     const cause = redis.status === 'ready' ? (error as Error) : (lastError ?? (error as Error))
     redis.disconnect()
-    throw new Error(`cannot connect to Redis: ${cause.message}`, { cause })
+    // Not as the cause: ioredis hangs the command on its errors, and with it the password or what a script was given.
+    throw new Error(`cannot connect to Redis: ${cause.message}`)
   }
   logOutages(redis, logger, () => lastError?.message)
   return redis
+}
+
+/** A client that somebody else opened, once it is connected. Rejects after 3 s if it is not. */
+export async function readyClient<Client extends RedisClient>(client: Client): Promise<Client> {
+  if (client.status === 'ready') return client
+  const ready = new Promise<void>((resolve) => client.once('ready', resolve))
+  if (client.status === 'wait') client.connect().catch(() => {})
+  await withDeadline(ready, START_TIMEOUT, 'the Redis client was not ready')
+  return client
 }
 
 /** Closes a client of ours: in good order while Redis is there, else at once. */

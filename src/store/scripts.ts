@@ -185,7 +185,6 @@ if phone == a.phone and a.key ~= '' and last_key == a.key then
   if not live then return refuse('gone') end
   return accept('repeated', version, status)
 end
-if a.repeatOnly then return refuse('wait', 0) end
 if a.resend then
   if not live or phone ~= a.phone then return refuse('gone') end
   if a.purpose ~= '' and purpose ~= a.purpose then return refuse('gone') end
@@ -215,6 +214,7 @@ if not a.resend and recent >= policy.live then
   wait = math.max(wait, lives[#lives - policy.live + 1] or 0)
 end
 if wait > 0 then return refuse('wait', wait) end
+if a.dryRun then return refuse('free') end
 
 local sent, after = get(p, unpack(OF_PHONE))
 -- No send for as long as the log reaches back: the cooldown grows from the start again.

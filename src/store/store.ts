@@ -61,8 +61,8 @@ export interface IssueRequest {
   resend: boolean
   /** Pseudonym of the idempotency key, or ''. A request with the key of the latest version repeats that one. */
   key: string
-  /** Answer only a repetition; issue nothing. */
-  repeatOnly: boolean
+  /** Say what would become of it, and issue nothing. */
+  dryRun: boolean
   /** '' in a resend keeps the purpose. */
   purpose: string
   /** MAC of the code. */
@@ -84,6 +84,8 @@ export type IssueVerdict =
       expiresIn: number
       resendIn: number
     })
+  /** Of a dry run: it would be issued. */
+  | { verdict: 'free' }
   | { verdict: 'wait'; wait: number }
   | { verdict: 'gone' }
   | { verdict: 'disabled' }
