@@ -9,11 +9,9 @@ import {
   build,
   codeOf,
   connected,
-  deleteQueues,
   embedded,
   MODES,
   newPhone,
-  newQueuePrefix,
   REDIS_URL,
   start,
   until,
@@ -256,17 +254,15 @@ async function onRedisThatSays(
   reply: () => Promise<unknown>,
   server: FastifyServerOptions = {},
 ): Promise<FastifyInstance> {
-  const queuePrefix = newQueuePrefix()
   const client = new Redis(REDIS_URL)
   Object.assign(client, { eval: reply, evalsha: reply })
   const app = Fastify(server)
   t.after(async () => {
     await app.close()
     await client.quit()
-    await deleteQueues(queuePrefix)
   })
   await app.register(fastifyRedis, { client })
-  const { redis: _, ...options } = connected({ queuePrefix })
+  const { redis: _, ...options } = connected()
   await app.register(smsVerify, options)
   await app.ready()
   return app
