@@ -71,7 +71,7 @@ export interface Outcome {
 }
 
 export interface SendOptions {
-  /** Aborts when the consumer's time for one attempt is over or the consumer is told to stop at once. */
+  /** Aborts when the consumer's time for one attempt, 10 s, is over. */
   signal: AbortSignal
 }
 
@@ -80,7 +80,7 @@ export interface SendOptions {
  * plain object. An answer that `send` cannot read, and anything that it throws, counts as `ambiguous`.
  */
 export interface SmsProvider {
-  /** Short and stable; it stands in logs and in the status. */
+  /** Short and stable; it stands in logs. */
   name: string
   /** True if the vendor drops a second request with the same `key`, so that an unknown outcome is safe to repeat. */
   idempotent?: boolean

@@ -18,7 +18,7 @@ export interface Connection<Session> {
   session(): Session | undefined
   /** Whether the broker takes publishes; false during a memory or disk alarm. */
   accepting(): boolean
-  /** Ends within `CLOSE_TIMEOUT`, whatever the peer does. */
+  /** Ends within seconds, whatever the peer does. */
   close(): Promise<void>
 }
 

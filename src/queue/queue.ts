@@ -62,7 +62,7 @@ export const retryDelays = ({ backoff, max }: Retry): number[] =>
 /** What the names of the queues begin with by default. */
 export const QUEUE_PREFIX = 'sms-verify'
 
-/** The version of the message format; a reader that does not know it leaves the message alone. */
+/** The version of the message format; what a reader does not know it hands to the dead queue. */
 const FORMAT = 1
 const MAX_BODY = 1024
 const MAX_ATTEMPT = 100
