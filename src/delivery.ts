@@ -5,13 +5,14 @@
  * and each end is one log line.
  */
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from './log.ts'
 import { maskPhone } from './phone.ts'
 import type { Outcome, SmsMessage, SmsProvider } from './providers/provider.ts'
 import type { Deliver, Disposition, Job, Retry } from './queue/queue.ts'
 import { openCode, openPhone } from './sealed.ts'
 import { deliveryKey, type Secrets } from './secrets.ts'
-import type { AttemptResult, ClaimVerdict, DeliveryStore } from './store/store.ts'
+import type { AttemptResult, ClaimVerdict, CompleteRequest, DeliveryStore } from './store/store.ts'
 import { composeText, type TextOptions } from './text.ts'
 
 export interface DeliveryOptions extends TextOptions {
@@ -32,6 +33,10 @@ const PROVIDER_TIMEOUT = 10_000
 /** A claim keeps others away for longer than the call can take. */
 const LEASE = PROVIDER_TIMEOUT + 2000
 
+/** A result is recorded while the claim still keeps others away, or not at all. */
+const RECORD_TRIES = 4
+const RECORD_PAUSE = 300
+
 /** A first step of the retry queues is also where a job waits that nothing can be said about yet. */
 const LATER = 1
 
@@ -40,7 +45,7 @@ export function createDelivery(options: DeliveryOptions): Deliver {
   const again = delivery === 'at-least-once' || provider.idempotent === true
   type Claimed = Extract<ClaimVerdict, { verdict: 'send' }>
 
-  return async function deliver(job, attempt) {
+  return async function deliver(job, attempt, redelivered) {
     const about = { id: job.id, version: job.version, attempt }
     const holder = randomUUID()
     let claim: ClaimVerdict
@@ -59,7 +64,12 @@ export function createDelivery(options: DeliveryOptions): Deliver {
       case 'send':
         return send(job, attempt, holder, claim)
       case 'done':
-        logger.info({ event: 'sms.duplicate', ...about }, 'this attempt was made before')
+        logger.info(
+          { event: 'sms.duplicate', ...about, result: claim.result },
+          'this attempt was made before',
+        )
+        // A copy of a job that failed makes no second dead letter: whoever had the first one hands that over.
+        if (claim.result === 'failed' && !redelivered) return ACK
         return disposition(claim.result, attempt, 'redelivered')
       case 'duplicate':
         logger.info({ event: 'sms.duplicate', ...about }, 'a later attempt was made before')
@@ -115,19 +125,32 @@ export function createDelivery(options: DeliveryOptions): Deliver {
     }
 
     const result = resultOf(outcome, attempt)
-    await store.complete({ ...job, attempt, holder, result }).catch((error) => {
-      // The claim runs out by itself, so at worst the attempt counts as one without an answer.
-      logger.error(
-        { event: 'sms.store_failed', ...about, error: messageOf(error) },
-        'cannot record the result',
-      )
-    })
+    await record({ ...job, attempt, holder, result })
     report(
       result,
       { ...about, phone, again: claim.again, ms: Math.round(performance.now() - startedAt) },
       outcome,
     )
     return disposition(result, attempt, outcome.class)
+  }
+
+  /** Tries more than once: a result that is not recorded counts as no answer, and the SMS may be sent a second time. */
+  async function record(completion: CompleteRequest): Promise<void> {
+    const { holder, ...about } = completion
+    const log = (error: string, text: string) =>
+      logger.error({ event: 'sms.unrecorded', ...about, error }, text)
+    for (let left = RECORD_TRIES; left > 0; left--) {
+      try {
+        if (await store.complete(completion)) return
+        return log('the claim is not the current one any more', 'the result came too late')
+      } catch (error) {
+        log(
+          messageOf(error),
+          left > 1 ? 'cannot record the result yet' : 'cannot record the result',
+        )
+      }
+      if (left > 1) await sleep(RECORD_PAUSE)
+    }
   }
 
   function open({ id, version }: Job, attempt: number, claim: Claimed): SmsMessage {

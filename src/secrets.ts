@@ -19,6 +19,8 @@ export interface Secrets {
    * parts, and as unguessable for anyone who does not know them.
    */
   newId(phoneMac: string, idempotent?: string[]): string
+  /** Ids of the keys that can be opened with; a sealed text begins with that of its key. */
+  keyIds: readonly string[]
   /** MAC of a code under the first secret. */
   codeMac(id: string, code: string): string
   /** MACs of a code under each secret, to compare with. */
@@ -59,6 +61,7 @@ const SHARD_LENGTH = 2
 const RANDOM_LENGTH = 22
 const NONCE_LENGTH = 12
 const TAG_LENGTH = 16
+const KEY_ID_LENGTH = 4
 
 /**
  * Keys for the uses above, from one or more secrets of at least 32 bytes. The first seals and signs; the others still
@@ -77,6 +80,7 @@ export function createSecrets(secret: string | string[]): Secrets {
       const bytes = idempotent ? hmac(last.id, join(phoneMac, ...idempotent)) : randomBytes(17)
       return shardOf(phoneMac) + bytes.toString('base64url').slice(0, RANDOM_LENGTH)
     },
+    keyIds: keys.map(({ keyId }) => keyId),
     codeMac: (id, code) => codeMac(first, id, code),
     codeMacs: (id, code) => keys.map((key) => codeMac(key, id, code)),
     seal: (plain, context) => seal(first, plain, context),
@@ -102,7 +106,7 @@ function deriveKeys(secret: string): Keys {
   const derive = (use: string) =>
     Buffer.from(hkdfSync('sha256', secret, '', `fastify-sms-verify ${use}`, 32))
   return {
-    keyId: derive('key id').toString('base64url').slice(0, 4),
+    keyId: derive('key id').toString('base64url').slice(0, KEY_ID_LENGTH),
     phone: derive('phone'),
     subject: derive('subject'),
     id: derive('id'),

@@ -15,6 +15,8 @@ type Issued = Extract<IssueVerdict, { version: number }> & {
   id: string
   /** Pseudonym of the number. */
   phone: string
+  /** Whether a request can repeat this one. */
+  repeatable: boolean
   spent: Spending
 }
 
@@ -92,7 +94,7 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
       switch (verdict.verdict) {
         case 'issued':
         case 'repeated':
-          return { ...verdict, id, phone: identity.phone, spent }
+          return { ...verdict, id, phone: identity.phone, repeatable: identity.key !== '', spent }
         case 'gone':
           throw refuse('gone', errors.gone())
         case 'disabled':
@@ -122,13 +124,17 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
 
   /** Queues the job. What certainly was not queued is taken back; what may have been stays, and can be repeated. */
   async function enqueue(
-    { verdict, status, id, version, phone, spent }: Issued,
+    { verdict, status, published, id, version, phone, repeatable, spent }: Issued,
     log: Logger,
   ): Promise<void> {
-    // A repeated request whose job a consumer has already begun needs no second message.
-    if (verdict === 'repeated' && status !== 'queued') return
+    // A job that is queued for certain, or that a consumer has already begun, needs no second message.
+    if (verdict === 'repeated' && (published || status !== 'queued')) return
     const result = await publisher.publish({ id, version })
-    if (result === 'done') return
+    if (result === 'done') {
+      // Not waited for: without the note, a repeat queues a second message, which sends nothing.
+      if (repeatable) store.published({ id, version }).catch(() => {})
+      return
+    }
     log.error({ event: `publish.${result}`, id, version }, 'the job was not confirmed')
     if (result === 'failed' && verdict === 'issued') {
       spent.giveBack()

@@ -109,6 +109,8 @@ export interface VerificationParts {
   logger: Logger
 }
 
+const FOREIGN = 'sealed with a secret that is not in the list of this process'
+
 export function createVerification(parts: VerificationParts): SmsVerify {
   const { store, publisher, secrets, budgets, hooks, policy, phonePolicy, schemas, logger } = parts
 
@@ -128,8 +130,10 @@ export function createVerification(parts: VerificationParts): SmsVerify {
         throw errors.tooManyRequests({ retryAfter: secondsToWait(spent.wait, 1) })
       }
       const proof = secrets.newId(shardOf(id))
+      const { keyIds } = secrets
+      const macs = secrets.codeMacs(id, code)
       const check = await store.check(
-        { id, macs: secrets.codeMacs(id, code), nonce: newNonce(), proof: tokenHash(proof) },
+        { id, macs, keyIds, nonce: newNonce(), proof: tokenHash(proof) },
         policy,
       )
       if (check.verdict !== 'wrong') spent.giveBack()
@@ -157,6 +161,9 @@ export function createVerification(parts: VerificationParts): SmsVerify {
         case 'gone':
           log.info({ event: 'verify.gone', id }, 'a code for a verification that is over')
           throw errors.gone()
+        case 'foreign':
+          log.error({ event: 'verify.foreign', id }, FOREIGN)
+          throw errors.unavailable(FOREIGN)
       }
     },
 
@@ -167,9 +174,14 @@ export function createVerification(parts: VerificationParts): SmsVerify {
         shard: shardOf(proof),
         proof: hash,
         purpose,
+        keyIds: secrets.keyIds,
         nonce: newNonce(),
       })
       if (redeemed.verdict === 'gone') throw errors.gone()
+      if (redeemed.verdict === 'foreign') {
+        logger.error({ event: 'redeem.foreign' }, FOREIGN)
+        throw errors.unavailable(FOREIGN)
+      }
       return {
         phone: openPhone(secrets, redeemed.id, redeemed.sealedPhone),
         purpose: redeemed.purpose,

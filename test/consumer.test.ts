@@ -15,8 +15,11 @@ import {
   REDIS_URL,
   recordingProvider,
   SECRET,
+  UNLIMITED,
   until,
+  wrongCode,
 } from './helper.ts'
+import { startProxy } from './proxy.ts'
 
 const QUICK = { backoff: 0.1, max: 3 }
 
@@ -301,6 +304,51 @@ test('a forged or copied job repeats nothing that the store has not allowed', as
   assert.equal(await broker.depth(`${queuePrefix}.dead`), 0)
 })
 
+test('copies of a job that failed make no further dead letters', async (t) => {
+  const queuePrefix = newQueuePrefix()
+  const provider = recordingProvider(() => ({ class: 'permanent_recipient', code: '21211' }))
+  const { logger, lines } = createLog()
+  await consume(t, { queuePrefix, provider, logger })
+  const app = await build(t, connected({ queuePrefix }))
+  const broker = await openBroker(t)
+  const { id } = await app.smsVerify.send({ phone: newPhone() })
+  await until('it failed', () => lines.some(({ event }) => event === 'sms.dead'))
+  for (let i = 0; i < 3; i++) {
+    await broker.put(`${queuePrefix}.send`, JSON.stringify({ v: 1, id, version: 1 }))
+  }
+  const copies = () => lines.filter(({ event }) => event === 'sms.duplicate')
+  await until('all were seen', () => copies().length === 3)
+  assert.ok(copies().every(({ result }) => result === 'failed'))
+  assert.equal(await broker.depth(`${queuePrefix}.dead`), 1)
+})
+
+test('a repeated request queues its job again only while it is not confirmed', async (t) => {
+  const queuePrefix = newQueuePrefix()
+  const app = await build(t, connected({ queuePrefix }))
+  const broker = await openBroker(t)
+  const request = { phone: newPhone(), idempotencyKey: 'a' }
+  const { id } = await app.smsVerify.send(request)
+  await sleep(50) // The note that it is queued is not waited for.
+  for (let i = 0; i < 5; i++) assert.equal((await app.smsVerify.send(request)).id, id)
+  assert.equal(await broker.depth(`${queuePrefix}.send`), 1)
+})
+
+test('a result that Redis does not take at first is recorded a little later', async (t) => {
+  const queuePrefix = newQueuePrefix()
+  const proxy = await startProxy(t, REDIS_URL)
+  const provider = recordingProvider(() => {
+    proxy.cut()
+    return { class: 'ok' }
+  })
+  const { logger, lines } = createLog()
+  await consume(t, { queuePrefix, provider, logger, redis: proxy.url })
+  const app = await build(t, connected({ queuePrefix }))
+  const { id } = await app.smsVerify.send({ phone: newPhone() })
+  await until('it is sent', () => lines.some(({ event }) => event === 'sms.sent'))
+  assert.ok(lines.some(({ event }) => event === 'sms.unrecorded'))
+  assert.equal((await app.smsVerify.status(id)).status, 'sent')
+})
+
 test('two deliveries of one attempt at the same time make one call', async (t) => {
   const queuePrefix = newQueuePrefix()
   const provider = recordingProvider(async () => {
@@ -396,6 +444,51 @@ test('secrets are changed without a break: the list of either side opens what th
   await until('it is sent', () => provider.messages.length === 2)
   const again = provider.messages[1] ?? assert.fail()
   assert.equal((await after.smsVerify.verify({ id: later.id, code: again.code })).phone, second)
+})
+
+test('who does not have the secret yet answers 503 and uses up neither a check nor a proof', async (t) => {
+  const queuePrefix = newQueuePrefix()
+  const fresh = 'a new secret of more than thirty-two bytes'
+  const provider = recordingProvider()
+  await consume(t, { queuePrefix, provider, secret: [fresh, SECRET] })
+  const old = await build(t, connected({ queuePrefix, secret: SECRET, code: { checks: 1 } }))
+  const both = await build(
+    t,
+    connected({ queuePrefix, secret: [fresh, SECRET], code: { checks: 1 } }),
+  )
+  const { id } = await both.smsVerify.send({ phone: newPhone() })
+  await until('it is sent', () => provider.messages.length === 1)
+  const { code } = provider.messages[0] ?? assert.fail()
+  const unavailable = { code: 'SMS_VERIFY_UNAVAILABLE' }
+  await assert.rejects(old.smsVerify.verify({ id, code: wrongCode(code) }), unavailable)
+  await assert.rejects(old.smsVerify.verify({ id, code }), unavailable)
+  const { proof } = await both.smsVerify.verify({ id, code })
+  await assert.rejects(old.smsVerify.redeem(proof), unavailable)
+  assert.equal((await both.smsVerify.redeem(proof)).purpose, 'default')
+})
+
+test('the list old, new, old teaches all processes a new secret before anyone seals with it', async (t) => {
+  const queuePrefix = newQueuePrefix()
+  const fresh = 'a new secret of more than thirty-two bytes'
+  const provider = recordingProvider()
+  await consume(t, { queuePrefix, provider, secret: SECRET })
+  const limits = { ...UNLIMITED, cooldown: [60] }
+  const [before, during, after] = await Promise.all(
+    [[SECRET], [SECRET, fresh, SECRET], [fresh, SECRET]].map((secret) =>
+      build(t, connected({ queuePrefix, secret, limits })),
+    ),
+  )
+  if (!before || !during || !after) assert.fail()
+  const phone = newPhone()
+  const { id } = await during.smsVerify.send({ phone })
+  // The limits of a number are the same ones all the way through.
+  for (const { smsVerify } of [before, after]) {
+    await assert.rejects(smsVerify.send({ phone }), { code: 'SMS_VERIFY_TOO_MANY_REQUESTS' })
+  }
+  await until('the old consumer sent it', () => provider.messages.length === 1)
+  const { code } = provider.messages[0] ?? assert.fail()
+  const { proof } = await before.smsVerify.verify({ id, code })
+  assert.equal((await after.smsVerify.redeem(proof)).phone, phone)
 })
 
 test('a consumer that cannot reach Redis or RabbitMQ says so within 5 seconds', async () => {

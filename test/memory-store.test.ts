@@ -3,7 +3,14 @@ import { test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { createMemoryStore } from '../src/store/memory.ts'
-import { freePolicy, newRequest, random, rightCheck, testStore } from './store-contract.ts'
+import {
+  freePolicy,
+  newRequest,
+  random,
+  redeemOf,
+  rightCheck,
+  testStore,
+} from './store-contract.ts'
 
 function openStore() {
   let clock = 1_790_000_000_000
@@ -31,7 +38,7 @@ test('Without another clock the memory store uses the time of day.', async () =>
   await store.issue(request, freePolicy)
   const check = rightCheck(request)
   await store.check(check, freePolicy)
-  const redeem = { shard: '', proof: check.proof, purpose: '', nonce: random(8) }
+  const redeem = redeemOf(check.proof)
   const redeemed = await store.redeem(redeem)
   assert.ok(redeemed.verdict === 'redeemed')
   assert.ok(Number.isSafeInteger(redeemed.verifiedAt))

@@ -15,6 +15,7 @@ import {
   freePolicy,
   newRequest,
   random,
+  redeemOf,
   resendOf,
   rightCheck,
   testStore,
@@ -118,8 +119,9 @@ async function runAll(store: Store, between: () => unknown = () => {}) {
   await run('complete', () => store.complete({ ...claim, result: 'sent' }))
   await run('check', () => store.check(check, freePolicy))
   const shard = verified.id.slice(0, 2)
-  const redeem = { shard, proof: check.proof, purpose: '', nonce: random(8) }
+  const redeem = redeemOf(check.proof, { shard })
   await run('redeem', () => store.redeem(redeem))
+  await run('published', () => store.published({ id: verified.id, version: 1 }))
   await run('status', () => store.status(verified.id, freePolicy))
   await store.issue(failing, freePolicy)
   await store.check(wrongCheck(failing), freePolicy)
@@ -238,7 +240,18 @@ test('redis: A server that has forgotten the scripts gets them again.', async ()
   const { store } = await openStore()
   const { ran } = await runAll(store, () => raw.script('FLUSH'))
   assert.deepEqual(Object.keys(ran).toSorted(), [
-    ...['cancel', 'check', 'claim', 'complete', 'erase', 'issue', 'redeem', 'refund', 'retract'],
+    ...[
+      'cancel',
+      'check',
+      'claim',
+      'complete',
+      'erase',
+      'issue',
+      'published',
+      'redeem',
+      'refund',
+      'retract',
+    ],
     ...['spend', 'status', 'unlock'],
   ])
 })

@@ -8,6 +8,7 @@ import type {
   ClaimRequest,
   IssueRequest,
   Policy,
+  RedeemRequest,
   Store,
 } from '../src/store/store.ts'
 
@@ -33,6 +34,9 @@ export const freePolicy: Policy = {
   disableAfter: 1000,
 }
 
+/** Of the key that all phones are sealed with. */
+const KEY_ID = 'key0'
+
 export const random = (length: number): string =>
   randomBytes(length).toString('base64url').slice(0, length)
 
@@ -48,7 +52,7 @@ export function newRequest(changes: Partial<IssueRequest> = {}): IssueRequest {
     purpose: 'login',
     mac: random(43),
     code: random(75),
-    sealedPhone: random(60),
+    sealedPhone: KEY_ID + random(56),
     trusted: false,
     spent: null,
     ...changes,
@@ -63,6 +67,7 @@ export const resendOf = (
 export const rightCheck = ({ id, mac }: IssueRequest): CheckRequest => ({
   id,
   macs: [mac],
+  keyIds: [KEY_ID],
   nonce: random(8),
   proof: random(22),
 })
@@ -83,6 +88,15 @@ export const claimOf = (
   minRemaining: 0,
   lease: 60_000,
   again: true,
+  ...changes,
+})
+
+export const redeemOf = (proof: string, changes: Partial<RedeemRequest> = {}): RedeemRequest => ({
+  shard: '',
+  proof,
+  purpose: '',
+  keyIds: [KEY_ID],
+  nonce: random(8),
   ...changes,
 })
 
@@ -268,7 +282,8 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
   it('A new verification is queued as version 1.', async ({ store }) => {
     const policy = { ...freePolicy, cooldown: [1000] }
     const { expiresIn, ...rest } = await expect('issued', store.issue(newRequest(), policy))
-    assert.deepEqual(rest, { verdict: 'issued', version: 1, status: 'queued', resendIn: 1000 })
+    const queued = { version: 1, status: 'queued', published: false }
+    assert.deepEqual(rest, { verdict: 'issued', ...queued, resendIn: 1000 })
     assert.ok(expiresIn > policy.ttl - 1000 && expiresIn <= policy.ttl)
   })
 
@@ -521,6 +536,28 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     await expect('verified', store.check(rightCheck(resend), policy))
   })
 
+  it('A repeat says whether the job of its version is queued for certain.', async ({ store }) => {
+    const request = newRequest({ key: 'k1' })
+    const { id, phone } = request
+    const repeat = async (key: string, code: string) =>
+      (await expect('repeated', store.issue({ ...request, key, code }, freePolicy))).published
+    await expect('issued', store.issue(request, freePolicy))
+    assert.equal(await repeat('k1', '2'), false)
+    await store.published({ id, version: 2 })
+    assert.equal(await repeat('k1', '3'), false)
+    await store.published({ id, version: 1 })
+    assert.equal(await repeat('k1', '4'), true)
+
+    const resend = resendOf(request, { key: 'k2' })
+    const { published } = await expect('issued', store.issue(resend, freePolicy))
+    assert.equal(published, false)
+    await store.published({ id, version: 1 })
+    assert.equal(await repeat('k2', '5'), false)
+    await store.retract({ id, version: 2, phone })
+    assert.equal(await repeat('k1', '6'), true)
+    await store.published({ id: random(24), version: 1 })
+  })
+
   it('A key repeats nothing for another number or a code that is dead.', async ({ store }) => {
     const request = newRequest({ key: 'k1' })
     await store.issue(request, freePolicy)
@@ -750,6 +787,18 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
       spent: [spent, { at: 1_790_000_000_001, ip: 'A-_' }],
     })
     assert.deepEqual(await store.check(rightCheck(resend), freePolicy), { verdict: 'gone' })
+  })
+
+  it('A check that the process could not read the number after is not counted.', async (opened) => {
+    const { store } = opened
+    const request = newRequest()
+    const policy = { ...freePolicy, checks: 1 }
+    await store.issue(request, policy)
+    await expect('foreign', store.check({ ...rightCheck(request), keyIds: ['key1'] }, policy))
+    await expect('foreign', store.check({ ...wrongCheck(request), keyIds: [] }, policy))
+    const keyIds = ['key1', KEY_ID]
+    await expect('verified', store.check({ ...rightCheck(request), keyIds }, policy))
+    await expect('gone', store.check({ ...rightCheck(request), keyIds: ['key1'] }, policy))
   })
 
   it('A verification without budgets gives none back.', async ({ store }) => {
@@ -1106,7 +1155,7 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     const before = await now()
     const { request, shard, proof } = await verified(store)
     const after = await now()
-    const redeem = { shard, proof, purpose: '', nonce: random(8) }
+    const redeem = redeemOf(proof, { shard })
     const { verifiedAt, ...rest } = await expect('redeemed', store.redeem(redeem))
     const { id, sealedPhone } = request
     assert.deepEqual(rest, { verdict: 'redeemed', id, purpose: 'login', sealedPhone })
@@ -1118,21 +1167,29 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
   it('Of 100 parallel requests one redeems the proof.', async ({ store }) => {
     const { shard, proof } = await verified(store)
     const verdicts = await all(100, () =>
-      store.redeem({ shard, proof, purpose: 'login', nonce: random(8) }),
+      store.redeem(redeemOf(proof, { shard, purpose: 'login' })),
     )
     assert.equal(count('redeemed', verdicts), 1)
   })
 
   it('A proof asked for another purpose is not used up.', async ({ store }) => {
     const { shard, proof } = await verified(store, 'signup')
-    const redeem = { shard, proof, nonce: random(8) }
+    const redeem = redeemOf(proof, { shard })
     assert.deepEqual(await store.redeem({ ...redeem, purpose: 'login' }), { verdict: 'gone' })
     await expect('redeemed', store.redeem({ ...redeem, purpose: 'signup' }))
   })
 
+  it('A proof that the process cannot open is not used up.', async ({ store }) => {
+    const { shard, proof } = await verified(store)
+    await expect('foreign', store.redeem(redeemOf(proof, { shard, keyIds: ['key1'] })))
+    await expect('foreign', store.redeem(redeemOf(proof, { shard, keyIds: [] })))
+    await expect('redeemed', store.redeem(redeemOf(proof, { shard, keyIds: ['key1', KEY_ID] })))
+    await expect('gone', store.redeem(redeemOf(proof, { shard, keyIds: ['key1'] })))
+  })
+
   it('A proof has a life, and what never was a proof has none.', async ({ store, advance }) => {
     const { shard, proof } = await verified(store, 'login', { ...freePolicy, proofTtl: 80 })
-    const redeem = { shard, proof, purpose: '', nonce: random(8) }
+    const redeem = redeemOf(proof, { shard })
     await expect('gone', store.redeem({ ...redeem, proof: random(22) }))
     await advance(81)
     await expect('gone', store.redeem(redeem))
@@ -1255,8 +1312,7 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     for (const { id } of [done, live]) {
       assert.deepEqual(await store.status(id, policy), { verdict: 'gone' })
     }
-    const redeem = { shard: done.id.slice(0, 2), proof: check.proof, purpose: '', nonce: random(8) }
-    await expect('gone', store.redeem(redeem))
+    await expect('gone', store.redeem(redeemOf(check.proof, { shard: done.id.slice(0, 2) })))
     await expect('gone', store.check(rightCheck(live), policy))
     await expect('issued', store.issue(newRequest({ phone: live.phone }), policy))
     await expect('wait', store.issue(newRequest({ phone: other.phone }), policy))

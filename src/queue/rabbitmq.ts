@@ -110,7 +110,7 @@ export async function connectSubscriber(
       )
     }
     const disposition: Disposition = readable
-      ? await deliver(job, attempt)
+      ? await deliver(job, attempt, message.fields.redelivered)
       : { next: 'dead', reason: 'unreadable' }
     if (disposition.next === 'ack') return true
 

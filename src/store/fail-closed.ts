@@ -18,6 +18,7 @@ export function failClosed(store: VerificationStore, logger: Logger): Verificati
     spend: guard(store.spend),
     refund: guard(store.refund),
     issue: guard(store.issue),
+    published: guard(store.published),
     retract: guard(store.retract),
     check: guard(store.check),
     redeem: guard(store.redeem),

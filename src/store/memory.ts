@@ -18,6 +18,7 @@ interface Version {
   number: number
   key: string
   status: contract.Status | 'cancelled'
+  published: boolean
   spent: { at: number; ip: string }[]
   mac: string
   /** '' when it is not to be sent any more. */
@@ -105,11 +106,12 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       const at = now()
       const old = verifications.get(id)
       const live = old && isLive(old)
-      const accept = (verdict: 'issued' | 'repeated', { number, status, expires }: Version) => ({
+      const accept = (verdict: 'issued' | 'repeated', version: Version) => ({
         verdict,
-        version: number,
-        status: status as contract.Status,
-        expiresIn: expires - at,
+        version: version.number,
+        status: version.status as contract.Status,
+        published: version.published,
+        expiresIn: version.expires - at,
         resendIn: waitForSend(phone, policy, trusted, at),
       })
 
@@ -142,6 +144,7 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
         number: (old?.current.number ?? 0) + 1,
         key,
         status: 'queued',
+        published: false,
         spent: [...(old?.current.spent ?? []), ...(request.spent ? [request.spent] : [])],
         ...{ mac, code, sealedPhone },
         ...{ attempt: 0, holder: '', lease: 0, again: false, result: undefined },
@@ -162,13 +165,18 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       }
     },
 
+    async published({ id, version }) {
+      const current = verifications.get(id)?.current
+      if (current?.number === version) current.published = true
+    },
+
     async retract({ id, version }) {
       const verification = verifications.get(id)
       if (!verification || verification.current.number !== version) return
       if (isLive(verification)) verification.current.undo?.()
     },
 
-    async check({ id, macs, nonce, proof }, policy) {
+    async check({ id, macs, keyIds, nonce, proof }, policy) {
       const verification = verifications.get(id)
       const earlier = verification?.checks.get(nonce)
       if (earlier) return earlier
@@ -177,6 +185,8 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       const { mac, sealedPhone, spent } = current
       const { failures } = phones.get(phone) ?? NEW_PHONE
       if (checks.size >= policy.checks || failures >= policy.disableAfter) return GONE
+
+      if (!canOpen(sealedPhone, keyIds)) return { verdict: 'foreign' }
 
       const at = now()
       if (macs.includes(mac)) {
@@ -201,11 +211,13 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       return wrong
     },
 
-    async redeem({ proof, purpose, nonce }) {
+    async redeem({ proof, purpose, keyIds, nonce }) {
       const row = proofs.get(proof)
       if (!row || (purpose !== '' && purpose !== row.redeemed.purpose)) return GONE
-      row.by ??= nonce
-      return row.by === nonce ? row.redeemed : GONE
+      if (row.by !== undefined && row.by !== nonce) return GONE
+      if (!canOpen(row.redeemed.sealedPhone, keyIds)) return { verdict: 'foreign' }
+      row.by = nonce
+      return row.redeemed
     },
 
     async status(id, policy) {
@@ -333,6 +345,9 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
     return (lives[lives.length - live] ?? at) - at
   }
 }
+
+const canOpen = (sealed: string, keyIds: readonly string[]): boolean =>
+  keyIds.some((keyId) => sealed.startsWith(keyId))
 
 /** What could be sent is no longer needed; the MAC goes on verifying. */
 function settle(version: Version, status: Version['status']): void {

@@ -52,6 +52,7 @@ export function createRedisStore(redis: RedisClient, close?: () => Promise<void>
     },
     refund: (budgets, at) => run(scripts.refund, BUDGETS, { budgets, at }),
     issue: (request, policy) => run(scripts.issue, shardOf(request.id), { ...request, policy }),
+    published: (version) => run(scripts.published, shardOf(version.id), version),
     retract: (version) => run(scripts.retract, shardOf(version.id), version),
     async check(request, policy) {
       const verdict = await run<Awaited<ReturnType<Store['check']>>>(

@@ -4,8 +4,9 @@
  * JSON. What the fields mean stands in store.ts.
  *
  * Keys of a shard:
- *   v:ID     hash    a verification: phone, purpose, version, key, status, nonces, spent, proof, disabled; of the current
- *                    version attempt, holder, lease, again, result. Outlives its code by the retention, to have a status.
+ *   v:ID     hash    a verification: phone, purpose, version, nonces, spent, proof, disabled; of the current version key,
+ *                    status, published, attempt, holder, lease, again, result. Outlives its code by the retention, to
+ *                    have a status.
  *   c:ID     string  its live code, packed: mac, code, phone (both sealed), undo. Lives exactly as long as the code can
  *                    verify. As a hash it would take twice the memory, its values being too long for the compact form.
  *   s:PHONE  zset    the log of sends to a number: ID:VERSION by time.
@@ -41,6 +42,15 @@ local NONCE = 9
 local function checks_made(nonces) return #nonces / NONCE end
 `
 
+const KEYS = `
+local function can_open(sealed)
+  for _, id in ipairs(a.keyIds) do
+    if string.sub(sealed, 1, #id) == id then return true end
+  end
+  return false
+end
+`
+
 // What cannot be sent any more, and what cannot be undone any more, is false.
 const CODE = `
 local function read_code(id)
@@ -54,7 +64,7 @@ end
 
 // What a new version replaces in v and p, and 'retract' puts back.
 const UNDO = `
-local OF_VERSION = { 'key', 'status', 'spent', 'attempt', 'holder', 'lease', 'again', 'result' }
+local OF_VERSION = { 'key', 'status', 'published', 'spent', 'attempt', 'holder', 'lease', 'again', 'result' }
 local OF_PHONE = { 'sent', 'next' }
 local function restore(k, fields, values)
   for i, field in ipairs(fields) do
@@ -167,13 +177,14 @@ export const issue = script(
   `
 local policy = a.policy
 local v, c, p, s = key('v', a.id), key('c', a.id), key('p', a.phone), key('s', a.phone)
-local phone, purpose, version, last_key, status, spent = get(v, 'phone', 'purpose', 'version', 'key', 'status', 'spent')
+local phone, purpose, version, last_key, status, published, spent =
+  get(v, 'phone', 'purpose', 'version', 'key', 'status', 'published', 'spent')
 local mac, code, sealed = read_code(a.id)
 local live = mac ~= nil
 
 local function accept(verdict, version, status)
   return cjson.encode({
-    verdict = verdict, version = tonumber(version), status = status,
+    verdict = verdict, version = tonumber(version), status = status, published = published ~= false,
     expiresIn = redis.call('PTTL', c), resendIn = wait_for_send(a.phone, policy, a.trusted),
   })
 end
@@ -229,7 +240,8 @@ end
 version = (a.resend and version or 0) + 1
 redis.call('HSET', v, 'phone', a.phone, 'purpose', a.purpose ~= '' and a.purpose or purpose,
   'version', version, 'key', a.key, 'status', 'queued')
-redis.call('HDEL', v, 'attempt', 'holder', 'lease', 'again', 'result')
+redis.call('HDEL', v, 'published', 'attempt', 'holder', 'lease', 'again', 'result')
+published = false
 if a.spent ~= cjson.null then
   redis.call('HSET', v, 'spent', (spent or '') .. ',' .. a.spent.at .. '/' .. a.spent.ip)
 end
@@ -240,6 +252,15 @@ redis.call('PEXPIRE', s, keep)
 redis.call('HSET', p, 'sent', in_a_row + 1, 'next', now + cooldown)
 if failures == 0 then redis.call('PEXPIRE', p, keep) end
 return accept('issued', version, 'queued')
+`,
+)
+
+export const published = script(
+  PRELUDE,
+  `
+local v = key('v', a.id)
+if tonumber((get(v, 'version'))) == a.version then redis.call('HSET', v, 'published', 1) end
+return 'null'
 `,
 )
 
@@ -271,6 +292,7 @@ return 'null'
 export const check = script(
   PRELUDE,
   CHECKS,
+  KEYS,
   CODE,
   `
 local policy = a.policy
@@ -307,6 +329,8 @@ local failures = p and tonumber((get(p, 'failures'))) or 0
 if not mac or checks_made(nonces) >= policy.checks or failures >= policy.disableAfter then
   return cjson.encode({ verdict = 'gone' })
 end
+
+if not can_open(sealed) then return cjson.encode({ verdict = 'foreign' }) end
 
 -- Counted before it is compared: no number of parallel requests gets more comparisons than there are checks.
 nonces = nonces .. ',' .. a.nonce
@@ -413,12 +437,14 @@ return 'true'
 
 export const redeem = script(
   PRELUDE,
+  KEYS,
   `
 local r = key('r', a.proof)
 local id, sealed, purpose, at, by = get(r, 'id', 'phone', 'purpose', 'at', 'by')
 if not id or (a.purpose ~= '' and a.purpose ~= purpose) or (by and by ~= a.nonce) then
   return cjson.encode({ verdict = 'gone' })
 end
+if not can_open(sealed) then return cjson.encode({ verdict = 'foreign' }) end
 -- Kept for a moment, so that the same request run again is answered the same.
 redis.call('HSET', r, 'by', a.nonce)
 if not by then redis.call('PEXPIRE', r, math.min(10000, redis.call('PTTL', r))) end

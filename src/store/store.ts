@@ -3,7 +3,7 @@
  *
  * Two implementations, one contract suite (test/store-contract.ts). All times are milliseconds on the store's own clock,
  * never on that of a web or worker process. Numbers, IP addresses and codes arrive here as MACs or sealed; the store
- * cannot read them. Every operation but `spend` and `refund` may be run twice with the same arguments, as happens after a
+ * cannot read them, but for the id of the key that a sealed text begins with. Every operation but `spend` and `refund` may be run twice with the same arguments, as happens after a
  * cut connection: the second run answers like the first and changes nothing.
  */
 
@@ -81,6 +81,8 @@ export type IssueVerdict =
   | (({ verdict: 'issued' } | { verdict: 'repeated' }) & {
       version: number
       status: Status
+      /** `published` was called for this version. */
+      published: boolean
       expiresIn: number
       resendIn: number
     })
@@ -90,10 +92,17 @@ export type IssueVerdict =
   | { verdict: 'gone' }
   | { verdict: 'disabled' }
 
+/** It was sealed with a key that the asking process does not have; nothing was counted or consumed. */
+export interface Foreign {
+  verdict: 'foreign'
+}
+
 export interface CheckRequest {
   id: string
   /** MACs of the code under all secrets; one of them must match. */
   macs: string[]
+  /** The keys that the process has. */
+  keyIds: readonly string[]
   /** Marks this request: 8 characters, as `newNonce` makes them. */
   nonce: string
   /** Hash of the proof that a success gives. */
@@ -115,6 +124,7 @@ export type CheckVerdict =
       disabledPhone?: string
     }
   | { verdict: 'gone' }
+  | Foreign
 
 export interface ClaimRequest {
   id: string
@@ -172,6 +182,8 @@ export interface RedeemRequest {
   proof: string
   /** '' accepts any. */
   purpose: string
+  /** The keys that the process has. */
+  keyIds: readonly string[]
   /** Marks this request. */
   nonce: string
 }
@@ -179,6 +191,7 @@ export interface RedeemRequest {
 export type RedeemVerdict =
   | { verdict: 'redeemed'; id: string; purpose: string; sealedPhone: string; verifiedAt: number }
   | { verdict: 'gone' }
+  | Foreign
 
 export type StatusVerdict =
   | { verdict: 'known'; status: Status; expiresIn: number; resendIn: number; checksLeft: number }
@@ -192,6 +205,8 @@ export interface VerificationStore {
   refund(budgets: Budget[], at: number): Promise<void>
   /** Cooldown, limits per number, idempotency, live verifications; then the new code. A refusal consumes nothing. */
   issue(request: IssueRequest, policy: Policy): Promise<IssueVerdict>
+  /** Notes that the version's job is in the queue for certain, so that a repeat need not queue it again. */
+  published(version: { id: string; version: number }): Promise<void>
   /** Takes back a version that certainly could not be queued, and gives back what it consumed of the number's limits. */
   retract(version: { id: string; version: number; phone: string }): Promise<void>
   /** Counts the check, then compares. One success; it clears the failure count and writes the proof. */
