@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import Fastify from 'fastify'
 import { type SmsVerifyOptions, smsVerify } from '../src/plugin.ts'
+import { programArgs } from './compiled.ts'
 
 /** What came of a start or a close: how long it took, what the error said, and all that it would show. */
 export interface Result {
@@ -27,7 +28,7 @@ export interface AppProcess {
 
 /** Starts an app with each of the options, all at once. */
 export function startAppProcess(t: TestContext, options: object[]): AppProcess {
-  const args = ['--import', 'tsx', 'test/app-process.ts', JSON.stringify(options)]
+  const args = [...programArgs('test/app-process.ts'), JSON.stringify(options)]
   const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] })
   const exited = once(child, 'close')
   t.after(async () => {
@@ -47,7 +48,7 @@ export function startAppProcess(t: TestContext, options: object[]): AppProcess {
   }
 }
 
-if (process.argv[1]?.endsWith('app-process.ts')) {
+if (process.argv[1] === import.meta.filename) {
   const options: SmsVerifyOptions[] = JSON.parse(process.argv[2] as string)
   const apps = options.map(() => Fastify())
   const say = async (results: Promise<Result>[]) =>

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { TestContext } from 'node:test'
+import { programArgs } from './compiled.ts'
 import { AMQP_URL, type LogLine, REDIS_URL, SECRET } from './helper.ts'
 
 export interface ConsumerProcess {
@@ -21,7 +22,7 @@ export function startConsumerProcess(
   args: string[],
   env: Record<string, string> = {},
 ): ConsumerProcess {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli.ts', ...args], {
+  const child = spawn(process.execPath, [...programArgs('src/cli.ts'), ...args], {
     env: {
       PATH: process.env.PATH,
       NODE_V8_COVERAGE: process.env.NODE_V8_COVERAGE,

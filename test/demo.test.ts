@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { programArgs } from './compiled.ts'
 
 interface Message {
   version: number
@@ -169,7 +170,7 @@ async function start() {
 function launch(env: Record<string, string>) {
   // Not with what the tests were given themselves: the demo would use it.
   const without = { REDIS_URL: '', AMQP_URL: '', SMS_VERIFY_SECRET: '', HOST: '', NODE_ENV: '' }
-  const child = spawn(process.execPath, ['--import', 'tsx', 'demo/server.ts'], {
+  const child = spawn(process.execPath, programArgs('demo/server.ts'), {
     env: { ...process.env, ...without, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

@@ -5,6 +5,7 @@ import { readdirSync } from 'node:fs'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gatewayProvider } from '../examples/custom-provider.ts'
+import { programArgs } from './compiled.ts'
 import { message } from './provider-contract.ts'
 import { freePorts } from './services/ports.ts'
 import { answer, vendorServer } from './vendor-server.ts'
@@ -84,7 +85,7 @@ type Example = Awaited<ReturnType<typeof start>>
 async function start(t: TestContext, name: string) {
   const [port] = await freePorts(1)
   const url = `http://127.0.0.1:${port}`
-  const child = spawn(process.execPath, ['--import', 'tsx', `examples/${name}`], {
+  const child = spawn(process.execPath, programArgs(`examples/${name}`), {
     env: { ...process.env, PORT: String(port), NODE_ENV: '' },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

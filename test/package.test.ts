@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
 
 const run = promisify(execFile)
-const ROOT = resolve(import.meta.dirname, '..')
+const ROOT = resolve('.')
 
 let project: string
 

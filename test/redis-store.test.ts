@@ -358,7 +358,7 @@ interface Failure {
 
 /** Opens in a process of its own: it ends by itself only if nothing is left open. */
 async function openElsewhere(urls: string[]): Promise<Failure[]> {
-  const module = new URL('../src/store/redis.ts', import.meta.url).href
+  const module = import.meta.url.replace('test/redis-store.test', 'src/store/redis')
   const program = `
     import { openRedis } from ${JSON.stringify(module)}
     const startedAt = performance.now()

@@ -4,11 +4,15 @@ import { once } from 'node:events'
 import { existsSync, readdirSync } from 'node:fs'
 import { constants } from 'node:os'
 import { basename, dirname } from 'node:path'
+import { compile } from './compiled.ts'
 import { startGuard } from './services/guard.ts'
 import type { Endpoint } from './services/service.ts'
 import { startServices } from './services.ts'
 
 const FOLDER = 'test'
+
+/** Where a failure is, in the sources. */
+const SOURCE_MAPS = '--enable-source-maps'
 
 /** A test that hangs fails; and several files at once, since most of a test is waiting. */
 const LIMITS = ['--test-timeout=180000', '--test-concurrency=3']
@@ -29,8 +33,10 @@ async function main(args: string[]): Promise<number> {
     await using services = await startServices({ signal: interruption })
     report(services.redis)
     report(services.rabbitmq)
+    await using program = await prepare(files)
     const variables = { REDIS_URL: services.redis.url, AMQP_URL: services.rabbitmq.url }
-    return await runTests([...args.slice(split + 1), ...files], variables, interruption)
+    const runner = [...program.flags, '--test', ...LIMITS, ...args.slice(split + 1)]
+    return await runTests([...runner, ...program.files], variables, interruption)
   } catch (error) {
     if (interruption.aborted) return 128 + constants.signals[interruption.reason as Interrupt]
     process.stderr.write(`\n${error instanceof Error ? error.message : error}\n\n`)
@@ -76,6 +82,26 @@ function matches(file: string, pattern: string): boolean {
   return whole.test(file) || whole.test(basename(file))
 }
 
+interface Program extends AsyncDisposable {
+  /** For node, to run the files. */
+  flags: string[]
+  files: string[]
+}
+
+/** The files as they are run: compiled, but for one from elsewhere, and where the coverage of the sources is asked for. */
+async function prepare(files: string[]): Promise<Program> {
+  const ours = files.every((file) => file.startsWith(`${FOLDER}/`))
+  if (!ours || process.env.NODE_V8_COVERAGE) {
+    return { flags: ['--import', 'tsx'], files, async [Symbol.asyncDispose]() {} }
+  }
+  const compiled = await compile()
+  return {
+    flags: [SOURCE_MAPS],
+    files: files.map((file) => `${compiled.folder}/${file.replace(/ts$/, 'js')}`),
+    [Symbol.asyncDispose]: () => compiled[Symbol.asyncDispose](),
+  }
+}
+
 function report({ name, version, url, origin }: Endpoint): void {
   process.stdout.write(`${name} ${version} at ${new URL(url).host}: ${origin}\n`)
 }
@@ -87,7 +113,7 @@ async function runTests(
 ): Promise<number> {
   interruption.throwIfAborted()
   const { NODE_TEST_CONTEXT: _outerRunner, ...env } = process.env
-  const child = spawn(process.execPath, ['--import', 'tsx', '--test', ...LIMITS, ...args], {
+  const child = spawn(process.execPath, args, {
     env: { ...env, ...variables },
     stdio: 'inherit',
     // A group of its own, for a signal has to reach the runner's test files too, and only once.

@@ -8,12 +8,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { pathToFileURL } from 'node:url'
 import { connect } from 'amqplib'
 import { Redis } from 'ioredis'
 import { ephemeralRange } from './services/ports.ts'
 import { type Service, startRabbitMQ, startRedis, startServices } from './services.ts'
 
-const SERVICES = new URL('./services.ts', import.meta.url).href
+const SERVICES = pathToFileURL('test/services.ts').href
 
 describe('services', { concurrency: true, timeout: 240_000 }, () => {
   test('two Redis side by side are two, each on a port of its own', async (t) => {
@@ -246,7 +247,6 @@ async function testFile(t: TestContext, body: string): Promise<string> {
 
 function spawnNode(...args: string[]): ChildProcess {
   return spawn(process.execPath, ['--import', 'tsx', ...args], {
-    cwd: new URL('..', import.meta.url),
     stdio: ['ignore', 'pipe', 'pipe'],
   })
 }
