@@ -48,7 +48,10 @@ async function main(env: Environment): Promise<void> {
     throw new Error(`port ${port} of ${host} is in use; try another one: PORT=3001 npm start`)
   })
   // The first request is the slowest by far; better ours than a person's.
-  await fetch(address).then((page) => page.text(), () => {})
+  await fetch(address).then(
+    (page) => page.text(),
+    () => {},
+  )
   // Once: a second signal ends the process at once.
   const stop = () => app.close().then(() => process.exit())
   process.once('SIGTERM', stop)

@@ -1,19 +1,13 @@
 #!/usr/bin/env node
 /** `sms-verify-consumer`: `startConsumer` with a command line around it. */
 import { readFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
-import { resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import type { Server } from 'node:http'
 import { parseArgs } from 'node:util'
 import { type Logger, pino } from 'pino'
+import { serveHealth } from './cli-health.ts'
+import { providerNamed } from './cli-provider.ts'
+import { type Environment, list, number, required } from './cli-values.ts'
 import { type Consumer, type ConsumerOptions, startConsumer } from './consumer.ts'
-import {
-  consoleProvider,
-  failoverProvider,
-  ronglianProvider,
-  type SmsProvider,
-  twilioProvider,
-} from './providers/index.ts'
 
 interface Flag {
   env: string
@@ -88,7 +82,6 @@ const ENVIRONMENT_ONLY = {
 }
 
 type Settings = Record<keyof typeof FLAGS, string | undefined>
-type Environment = Record<string, string | undefined>
 
 const EXIT_FAILED = 1
 const EXIT_USAGE = 2
@@ -182,108 +175,6 @@ async function consumerOptions(
     ...(brand && { brand }),
     logger,
   }
-}
-
-const list = (text: string): string[] =>
-  text
-    .split(',')
-    .map((part) => part.trim())
-    .filter(Boolean)
-
-function required(value: string | undefined, name: string): string {
-  if (value) return value
-  throw new Error(`${name}: expected a value, got none; see sms-verify-consumer --help`)
-}
-
-function number(name: string, text: string | undefined): number {
-  const value = Number(text)
-  if (text?.trim() && Number.isFinite(value)) return value
-  throw new Error(`${name}: expected a number, got ${text}`)
-}
-
-function portNumber(name: string, text: string): number {
-  const value = number(name, text)
-  if (Number.isInteger(value) && value >= 0 && value <= 65_535) return value
-  throw new Error(`${name}: expected a port from 0 to 65535, got ${text}`)
-}
-
-async function providerNamed(names: string, env: Environment): Promise<SmsProvider> {
-  const providers = await Promise.all(list(names).map((name) => oneProvider(name, env)))
-  return providers.length === 1 ? (providers[0] as SmsProvider) : failoverProvider(providers)
-}
-
-async function oneProvider(name: string, env: Environment): Promise<SmsProvider> {
-  switch (name) {
-    case 'console':
-      return consoleProvider()
-    case 'ronglian':
-      return ronglianProvider(
-        given({
-          accountSid: required(env.RONGLIAN_ACCOUNT_SID, 'RONGLIAN_ACCOUNT_SID'),
-          authToken: required(env.RONGLIAN_AUTH_TOKEN, 'RONGLIAN_AUTH_TOKEN'),
-          appId: required(env.RONGLIAN_APP_ID, 'RONGLIAN_APP_ID'),
-          templateId: required(env.RONGLIAN_TEMPLATE_ID, 'RONGLIAN_TEMPLATE_ID'),
-          baseUrl: env.RONGLIAN_BASE_URL,
-        }),
-      )
-    case 'twilio':
-      return twilioProvider(
-        given({
-          accountSid: required(env.TWILIO_ACCOUNT_SID, 'TWILIO_ACCOUNT_SID'),
-          authToken: env.TWILIO_AUTH_TOKEN,
-          apiKey: env.TWILIO_API_KEY,
-          apiSecret: env.TWILIO_API_SECRET,
-          from: env.TWILIO_FROM,
-          messagingServiceSid: env.TWILIO_MESSAGING_SERVICE_SID,
-          baseUrl: env.TWILIO_BASE_URL,
-        }),
-      )
-    default:
-      return moduleProvider(name)
-  }
-}
-
-/** Without the settings that are not there; which of them must be is the provider's to say. */
-const given = <T extends object>(settings: T): never =>
-  Object.fromEntries(Object.entries(settings).filter(([, value]) => value)) as never
-
-/** The default export of a module: a provider, or a function that makes one. */
-async function moduleProvider(path: string): Promise<SmsProvider> {
-  const isPath = /[./\\]/.test(path)
-  if (!isPath)
-    throw new Error(`--provider: expected console, ronglian, twilio or a path, got ${path}`)
-  const { default: exported } = await import(pathToFileURL(resolve(path)).href).catch((error) => {
-    throw new Error(`--provider: ${path}: ${error.message}`, { cause: error })
-  })
-  const provider = typeof exported === 'function' ? await exported() : exported
-  if (typeof provider?.send === 'function') return provider
-  throw new Error(
-    `--provider: ${path}: expected a provider as default export, got ${typeof provider}`,
-  )
-}
-
-/** For an orchestrator: `/live` while the process runs, `/ready` while it can work, and which part is missing if not. */
-async function serveHealth(
-  port: string | undefined,
-  consumer: () => Consumer | undefined,
-): Promise<Server | undefined> {
-  if (port === undefined) return undefined
-  const server = createServer((request, response) => {
-    const parts = consumer()?.health() ?? { redis: false, amqp: false }
-    const answers: Record<string, [status: number, body: object]> = {
-      '/live': [200, { live: true }],
-      '/ready': [parts.redis && parts.amqp ? 200 : 503, parts],
-    }
-    const [status, body] = answers[request.url ?? ''] ?? [404, { paths: Object.keys(answers) }]
-    response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' })
-    response.end(JSON.stringify(body))
-  })
-  await new Promise<void>((done, reject) => {
-    const fail = (error: Error) => reject(new Error(`--health-port: ${error.message}`))
-    server.once('error', fail).listen(portNumber('--health-port', port), done)
-  })
-  server.unref()
-  return server
 }
 
 function helpText(): string {

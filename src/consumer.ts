@@ -10,7 +10,7 @@ import type { Logger } from './log.ts'
 import type { SmsProvider } from './providers/provider.ts'
 import type { AmqpAddress } from './queue/connection.ts'
 import { MIN_REMAINING, QUEUE_PREFIX, RETRY, type Retry } from './queue/queue.ts'
-import { connectSubscriber } from './queue/rabbitmq.ts'
+import { connectSubscriber } from './queue/subscriber.ts'
 import { createSecrets } from './secrets.ts'
 import {
   closeRedis,

@@ -21,8 +21,8 @@ import {
   type SmsVerifyOptions,
 } from './options.ts'
 import { maskPhone, parsePhone } from './phone.ts'
+import { connectPublisher } from './queue/publisher.ts'
 import { MIN_REMAINING, type Publisher, QUEUE_PREFIX } from './queue/queue.ts'
-import { connectPublisher } from './queue/rabbitmq.ts'
 import { registerRoutes } from './routes.ts'
 import { createSchemas } from './schemas.ts'
 import { sealCode, sealPhone } from './sealed.ts'

@@ -4,13 +4,9 @@ import { type AddressInfo, createServer } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createMemoryQueue } from '../src/queue/memory.ts'
+import { connectPublisher, type RabbitOptions } from '../src/queue/publisher.ts'
 import type { Disposition, Job, Publisher } from '../src/queue/queue.ts'
-import {
-  connectPublisher,
-  connectSubscriber,
-  type RabbitOptions,
-  type SubscriberOptions,
-} from '../src/queue/rabbitmq.ts'
+import { connectSubscriber, type SubscriberOptions } from '../src/queue/subscriber.ts'
 import { openBroker } from './broker.ts'
 import { AMQP_URL, createLog, newQueuePrefix, until } from './helper.ts'
 import { startProxy } from './proxy.ts'

@@ -3,6 +3,8 @@ import { type Cluster, Redis, type RedisOptions } from 'ioredis'
 import { withDeadline } from '../deadline.ts'
 import type { Logger } from '../log.ts'
 import { shardOf } from '../secrets.ts'
+import { refund, spend } from './budget-scripts.ts'
+import type { Script } from './script.ts'
 import * as scripts from './scripts.ts'
 import type { Store } from './store.ts'
 
@@ -22,11 +24,7 @@ const PREFIX = 'sms-verify:'
 
 export function createRedisStore(redis: RedisClient, close?: () => Promise<void>): Store {
   /** Runs one script on the keys of one shard. Rejects when Redis cannot answer now; the caller must not guess. */
-  async function run<Answer>(
-    script: scripts.Script,
-    shard: string,
-    argument: object,
-  ): Promise<Answer> {
+  async function run<Answer>(script: Script, shard: string, argument: object): Promise<Answer> {
     if (redis.status !== 'ready') throw new Error(`Redis is not connected (${redis.status})`)
     const key = `${PREFIX}{${shard}}:`
     const argv = JSON.stringify(argument)
@@ -45,12 +43,12 @@ export function createRedisStore(redis: RedisClient, close?: () => Promise<void>
     close: async () => close?.(),
 
     async spend(budgets) {
-      const verdict = await run<Awaited<ReturnType<Store['spend']>>>(scripts.spend, BUDGETS, {
+      const verdict = await run<Awaited<ReturnType<Store['spend']>>>(spend, BUDGETS, {
         budgets,
       })
       return verdict.verdict === 'spent' ? { ...verdict, reached: verdict.reached ?? [] } : verdict
     },
-    refund: (budgets, at) => run(scripts.refund, BUDGETS, { budgets, at }),
+    refund: (budgets, at) => run(refund, BUDGETS, { budgets, at }),
     issue: (request, policy) => run(scripts.issue, shardOf(request.id), { ...request, policy }),
     published: (version) => run(scripts.published, shardOf(version.id), version),
     retract: (version) => run(scripts.retract, shardOf(version.id), version),

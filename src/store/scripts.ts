@@ -1,7 +1,5 @@
 /**
- * The Redis side of the store: one Lua script per operation. Each takes a single key, the prefix of a shard's keys with
- * its hash tag, so that all keys it makes from it are in one slot of a cluster; and one JSON argument `a`, and answers
- * JSON. What the fields mean stands in store.ts.
+ * The Redis side of the store: one Lua script per operation. What the fields mean stands in store.ts.
  *
  * Keys of a shard:
  *   v:ID     hash    a verification: phone, purpose, version, nonces, spent, proof, disabled; of the current version key,
@@ -13,28 +11,8 @@
  *   p:PHONE  hash    failures, sent (unverified sends in a row), next (no send before). Has no expiry while failures
  *                    is set: time must not clear it (NIST SP 800-63B-4, 3.2.2).
  *   r:PROOF  hash    a proof: id, phone (sealed), purpose, at, by.
- * And in a slot of their own:
- *   b:BUDGET hash    the units spent, by sixtieths of the window.
  */
-import { createHash } from 'node:crypto'
-
-export interface Script {
-  lua: string
-  sha: string
-}
-
-const script = (...parts: string[]): Script => {
-  const lua = parts.join('\n')
-  return { lua, sha: createHash('sha1').update(lua).digest('hex') }
-}
-
-const PRELUDE = `
-local a = cjson.decode(ARGV[1])
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local function key(kind, name) return KEYS[1] .. kind .. ':' .. name end
-local function get(k, ...) return unpack(redis.call('HMGET', k, ...)) end
-`
+import { PRELUDE, script } from './script.ts'
 
 // A nonce is 8 characters; they are kept as ',nonce,nonce'.
 const CHECKS = `
@@ -90,84 +68,6 @@ local function wait_for_send(phone, policy, trusted)
   return wait
 end
 `
-
-// The window is cut into N buckets, and N + 1 are counted, so that a unit counts for at least the whole window. A sum is
-// kept beside them: the cost does not grow with the window.
-const BUCKETS = `
-local N = 60
-local function bucket(b, at) return math.floor(at * N / b.window) end
-
--- Drops the buckets that have left the window; answers the units spent and the oldest bucket that is left.
-local function roll(b)
-  local k, oldest = key('b', b.key), bucket(b, now) - N
-  local sum, head = get(k, 'sum', 'head')
-  -- Never ahead of the clock, which may have been set back.
-  sum, head = tonumber(sum) or 0, math.min(tonumber(head) or oldest, oldest)
-  while head < oldest do
-    local units = redis.call('HGET', k, head)
-    if units then
-      sum = sum - units
-      redis.call('HDEL', k, head)
-    end
-    head = head + 1
-  end
-  redis.call('HSET', k, 'sum', sum, 'head', head)
-  redis.call('PEXPIRE', k, math.ceil(b.window + b.window / N))
-  return sum, head
-end
-`
-
-export const spend = script(
-  PRELUDE,
-  BUCKETS,
-  `
-for i, b in ipairs(a.budgets) do
-  local sum, head = roll(b)
-  if sum >= b.max then
-    local surplus, newest = sum - b.max + 1, bucket(b, now)
-    while surplus > 0 and head <= newest do
-      surplus = surplus - (tonumber(redis.call('HGET', key('b', b.key), head)) or 0)
-      head = head + 1
-    end
-    return cjson.encode({ verdict = 'wait', budget = i - 1, wait = math.ceil((head + N) * b.window / N - now) })
-  end
-end
-
-local reached = {}
-for i, b in ipairs(a.budgets) do
-  local k = key('b', b.key)
-  redis.call('HINCRBY', k, bucket(b, now), 1)
-  local used = redis.call('HINCRBY', k, 'sum', 1)
-  for _, share in ipairs({ 80, 100 }) do
-    if used * 100 >= b.max * share then
-      local told = redis.call('HGET', k, 'told' .. share)
-      if not told or now - told >= b.window then
-        redis.call('HSET', k, 'told' .. share, now)
-        table.insert(reached, { budget = i - 1, used = used, share = share / 100 })
-      end
-    end
-  end
-end
-return cjson.encode({ verdict = 'spent', at = now, reached = #reached > 0 and reached or nil })
-`,
-)
-
-export const refund = script(
-  PRELUDE,
-  BUCKETS,
-  `
-for _, b in ipairs(a.budgets) do
-  local k, i = key('b', b.key), bucket(b, a.at)
-  local sum, head = roll(b)
-  local units = tonumber(redis.call('HGET', k, i)) or 0
-  if i >= head and units > 0 then
-    redis.call('HINCRBY', k, i, -1)
-    redis.call('HSET', k, 'sum', sum - 1)
-  end
-end
-return 'null'
-`,
-)
 
 export const issue = script(
   PRELUDE,

@@ -1,0 +1,26 @@
+/** Reading what stands on the command line and in the environment. */
+
+export type Environment = Record<string, string | undefined>
+
+export const list = (text: string): string[] =>
+  text
+    .split(',')
+    .map((part) => part.trim())
+    .filter(Boolean)
+
+export function required(value: string | undefined, name: string): string {
+  if (value) return value
+  throw new Error(`${name}: expected a value, got none; see sms-verify-consumer --help`)
+}
+
+export function number(name: string, text: string | undefined): number {
+  const value = Number(text)
+  if (text?.trim() && Number.isFinite(value)) return value
+  throw new Error(`${name}: expected a number, got ${text}`)
+}
+
+export function portNumber(name: string, text: string): number {
+  const value = number(name, text)
+  if (Number.isInteger(value) && value >= 0 && value <= 65_535) return value
+  throw new Error(`${name}: expected a port from 0 to 65535, got ${text}`)
+}

@@ -1,0 +1,96 @@
+/** The confirmed publisher in RabbitMQ, and the confirmed sending that the subscriber hands over by. */
+import type { ChannelModel, ConfirmChannel, Options } from 'amqplib'
+import type { Logger } from '../log.ts'
+import { type AmqpAddress, keepConnected } from './connection.ts'
+import { encodeJob, type Publisher, type PublishResult } from './queue.ts'
+import { declareQueues, jobProperties, sendQueue } from './topology.ts'
+
+export interface RabbitOptions {
+  amqp: AmqpAddress
+  /** What the names of the queues begin with. */
+  queuePrefix: string
+  logger: Logger
+}
+
+/** Milliseconds until a publish without a confirm counts as unknown. */
+const CONFIRM_TIMEOUT = 2000
+
+/** Publishes without a confirm yet, after which further ones fail at once instead of piling up in memory. */
+const MAX_IN_FLIGHT = 1000
+
+/** Publishes jobs to the send queue. Resolves once connected; rejects after 3 s with the reason why not. */
+export async function connectPublisher(options: RabbitOptions): Promise<Publisher> {
+  const { amqp, queuePrefix, logger } = options
+  const connection = await keepConnected({
+    amqp,
+    name: `${queuePrefix} publisher`,
+    logger,
+    async setUp(model, fail) {
+      const channel = await openChannel(model, fail)
+      await declareQueues(channel, queuePrefix, [])
+      return confirmedSender(channel)
+    },
+  })
+  return {
+    ready: () => connection.accepting(),
+    async publish(job) {
+      const send = connection.session()
+      if (!send || !connection.accepting()) return 'failed'
+      return send(sendQueue(queuePrefix), encodeJob(job), jobProperties(job, 1))
+    },
+    close: () => connection.close(),
+  }
+}
+
+/** A channel whose loss is the loss of the whole connection. */
+export async function openChannel(
+  model: ChannelModel,
+  fail: (error: Error) => void,
+): Promise<ConfirmChannel> {
+  const channel = await model.createConfirmChannel()
+  channel.on('error', fail)
+  channel.on('close', () => fail(new Error('channel closed')))
+  return channel
+}
+
+type Send = (queue: string, body: Buffer, properties: Options.Publish) => Promise<PublishResult>
+
+export function confirmedSender(channel: ConfirmChannel): Send {
+  const returned = new Set<string>()
+  let inFlight = 0
+  // The broker also confirms what it could not route; the return comes just before that confirm.
+  channel.on('return', ({ properties }) => returned.add(properties.messageId))
+
+  return (queue, body, properties) =>
+    new Promise((resolve) => {
+      if (inFlight >= MAX_IN_FLIGHT) return resolve('failed')
+      inFlight++
+      const timer = setTimeout(() => resolve('unknown'), CONFIRM_TIMEOUT)
+      const onConfirm = (error: Error | null) => {
+        clearTimeout(timer)
+        inFlight--
+        const unroutable = returned.delete(properties.messageId as string)
+        if (!error) return resolve(unroutable ? 'failed' : 'done')
+        resolve(error.message === NACKED ? 'failed' : 'unknown')
+      }
+      try {
+        const options = {
+          persistent: true,
+          mandatory: true,
+          timestamp: epochSeconds(),
+          ...properties,
+        }
+        channel.publish('', queue, body, options, onConfirm)
+      } catch {
+        // Only a closed channel throws, and then nothing was written.
+        clearTimeout(timer)
+        inFlight--
+        resolve('failed')
+      }
+    })
+}
+
+/** What amqplib says when the broker refuses a message; all its other errors leave open what became of it. */
+const NACKED = 'message nacked'
+
+const epochSeconds = () => Math.floor(Date.now() / 1000)

@@ -1,0 +1,150 @@
+/** The subscriber in RabbitMQ, which confirms before it acknowledges. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ConsumeMessage, Options } from 'amqplib'
+import { withDeadline } from '../deadline.ts'
+import { keepConnected } from './connection.ts'
+import { confirmedSender, openChannel, type RabbitOptions } from './publisher.ts'
+import {
+  type Deliver,
+  type Disposition,
+  decodeAttempt,
+  decodeJob,
+  type Job,
+  type Retry,
+  retryDelays,
+  type Subscriber,
+} from './queue.ts'
+import {
+  ATTEMPT,
+  deadQueue,
+  declareQueues,
+  jobProperties,
+  REASON,
+  retryQueue,
+  sendQueue,
+} from './topology.ts'
+
+export interface SubscriberOptions extends RabbitOptions {
+  retry: Retry
+  /** How many deliveries are in hand at once; the broker holds the rest. */
+  concurrency: number
+}
+
+/** Milliseconds between tries to hand a delivery over. */
+const HAND_OVER_PAUSE = 500
+
+/** Milliseconds that `close` waits for deliveries in hand; longer than a provider may take. */
+const DRAIN_TIMEOUT = 15_000
+
+/**
+ * Delivers jobs from the send queue. A delivery is acknowledged only after what follows from it, a retry or a dead
+ * letter, was confirmed; so a crash at any point repeats a delivery and never loses one.
+ */
+export async function connectSubscriber(
+  options: SubscriberOptions,
+  deliver: Deliver,
+): Promise<Subscriber> {
+  const { amqp, queuePrefix, logger, retry, concurrency } = options
+  const delays = retryDelays(retry)
+  const inHand = new Set<Promise<void>>()
+  let closing = false
+
+  // A connection of its own: during an alarm the broker stops reading from connections that publish, and a connection
+  // that only consumes goes on getting deliveries and acknowledging them.
+  const handOver = await keepConnected({
+    amqp,
+    name: `${queuePrefix} hand-over`,
+    logger,
+    async setUp(model, fail) {
+      const channel = await openChannel(model, fail)
+      await declareQueues(channel, queuePrefix, delays)
+      return confirmedSender(channel)
+    },
+  })
+
+  async function settle(message: ConsumeMessage, isLost: () => boolean): Promise<boolean> {
+    const job = decodeJob(message.content)
+    const attempt = decodeAttempt(message.properties.headers?.[ATTEMPT])
+    const readable = job !== undefined && attempt !== undefined
+    if (!readable) {
+      logger.error(
+        { event: 'sms.unreadable', size: message.content.length },
+        'a message that is not a job',
+      )
+    }
+    const disposition: Disposition = readable
+      ? await deliver(job, attempt, message.fields.redelivered)
+      : { next: 'dead', reason: 'unreadable' }
+    if (disposition.next === 'ack') return true
+
+    const [queue, properties] = onward(message, job, disposition)
+    while (!isLost()) {
+      const result = await handOver.session()?.(queue, message.content, properties)
+      if (result === 'done') return true
+      await sleep(HAND_OVER_PAUSE)
+    }
+    return false
+  }
+
+  function onward(
+    { properties }: ConsumeMessage,
+    job: Job | undefined,
+    disposition: Exclude<Disposition, { next: 'ack' }>,
+  ): [queue: string, properties: Options.Publish] {
+    if (disposition.next === 'retry' && job) {
+      const delay = delays[Math.min(disposition.step, delays.length) - 1] as number
+      return [retryQueue(queuePrefix, delay), jobProperties(job, disposition.attempt)]
+    }
+    const reason = disposition.next === 'dead' ? disposition.reason : 'unreadable'
+    const { messageId, contentType, headers } = properties
+    return [
+      deadQueue(queuePrefix),
+      { messageId, contentType, headers: { [ATTEMPT]: headers?.[ATTEMPT], [REASON]: reason } },
+    ]
+  }
+
+  const consuming = await keepConnected({
+    amqp,
+    name: `${queuePrefix} consumer`,
+    logger,
+    async setUp(model, fail) {
+      const channel = await openChannel(model, fail)
+      await declareQueues(channel, queuePrefix, delays)
+      await channel.prefetch(concurrency)
+      let lost = false
+      channel.on('close', () => {
+        lost = true
+      })
+      const { consumerTag } = await channel.consume(sendQueue(queuePrefix), (message) => {
+        if (!message) return fail(new Error('the broker cancelled the consumer'))
+        if (closing) return // Not acknowledged: the broker gives it to somebody else.
+        const work = settle(message, () => lost)
+          .then((settled) => {
+            // Only on the channel it came by: on another one the tag is another message's.
+            if (settled && !lost) channel.ack(message)
+          })
+          .catch((error: Error) => fail(error))
+          .finally(() => inHand.delete(work))
+        inHand.add(work)
+      })
+      return { stop: () => channel.cancel(consumerTag) }
+    },
+  }).catch(async (error) => {
+    await handOver.close()
+    throw error
+  })
+
+  return {
+    ready: () => consuming.session() !== undefined && handOver.accepting(),
+    async close() {
+      closing = true
+      await consuming
+        .session()
+        ?.stop()
+        .catch(() => {})
+      await withDeadline(Promise.all(inHand), DRAIN_TIMEOUT, 'not done').catch(() => {})
+      await consuming.close()
+      await handOver.close()
+    },
+  }
+}

@@ -1,0 +1,23 @@
+/**
+ * What all Lua scripts have in common. Each takes a single key, the prefix of a shard's keys with its hash tag, so that
+ * all keys it makes from it are in one slot of a cluster; and one JSON argument `a`, and answers JSON.
+ */
+import { createHash } from 'node:crypto'
+
+export interface Script {
+  lua: string
+  sha: string
+}
+
+export const script = (...parts: string[]): Script => {
+  const lua = parts.join('\n')
+  return { lua, sha: createHash('sha1').update(lua).digest('hex') }
+}
+
+export const PRELUDE = `
+local a = cjson.decode(ARGV[1])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function key(kind, name) return KEYS[1] .. kind .. ':' .. name end
+local function get(k, ...) return unpack(redis.call('HMGET', k, ...)) end
+`
