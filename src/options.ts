@@ -103,6 +103,15 @@ export function checkPluginOptions(options: SmsVerifyOptions): void {
       `${NAME}: defaultCountry: expected one of countries, got ${JSON.stringify(defaultCountry)}`,
     )
   }
+  const { cooldown, ...limits } = withDefaults(LIMIT_DEFAULTS, options.limits)
+  for (const [name, limit] of Object.entries(limits)) {
+    const windows = toMilliseconds(limit).map(({ window }) => window)
+    const twice = windows.find((window, i) => windows.indexOf(window) < i)
+    if (twice === undefined) continue
+    throw new invalidOptions(
+      `${NAME}: limits.${name}: expected different windows, got two of ${twice / 1000} s`,
+    )
+  }
   if (isEmbedded(options) && embedded === undefined && process.env.NODE_ENV === 'production') {
     throw new invalidOptions(
       `${NAME}: expected redis and amqp in production, or embedded: true if state in memory is meant, got neither`,

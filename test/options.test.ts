@@ -154,6 +154,20 @@ test('Embedded mode is the default, but in production it has to be written out.'
   assert.equal(await starts(implicit), true)
 })
 
+test('Two limits of one kind have different windows.', async () => {
+  const two = (window: number) => [
+    { max: 5, window: 60 },
+    { max: 10, window },
+  ]
+  for (const name of ['phone', 'ip', 'prefix', 'country', 'total', 'failedChecksPerIp']) {
+    await assert.rejects(starts(embedded({ limits: { [name]: two(60) } })), {
+      code: 'SMS_VERIFY_INVALID_OPTIONS',
+      message: `smsVerify: limits.${name}: expected different windows, got two of 60 s`,
+    })
+    assert.equal(await starts(embedded({ limits: { [name]: two(61) } })), true)
+  }
+})
+
 test('An option that is there but undefined is an option that is not there.', async () => {
   const names = [
     ...['defaultCountry', 'prefix', 'redis', 'amqp', 'queuePrefix', 'brand', 'purposes'],
