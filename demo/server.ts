@@ -48,7 +48,7 @@ async function main(env: Environment): Promise<void> {
     throw new Error(`port ${port} of ${host} is in use; try another one: PORT=3001 npm start`)
   })
   // The first request is the slowest by far; better ours than a person's.
-  await fetch(address).then(
+  await fetch(address, { signal: AbortSignal.timeout(1000) }).then(
     (page) => page.text(),
     () => {},
   )

@@ -33,7 +33,7 @@ const PROVIDER_TIMEOUT = 10_000
 /** A claim keeps others away for longer than the call can take. */
 const LEASE = PROVIDER_TIMEOUT + 2000
 
-/** A result is recorded while the claim still keeps others away, or not at all. */
+/** How often, and every how many milliseconds, the store is asked to record a result. */
 const RECORD_TRIES = 4
 const RECORD_PAUSE = 300
 
@@ -45,7 +45,7 @@ export function createDelivery(options: DeliveryOptions): Deliver {
   const again = delivery === 'at-least-once' || provider.idempotent === true
   type Claimed = Extract<ClaimVerdict, { verdict: 'send' }>
 
-  return async function deliver(job, attempt, redelivered) {
+  return async function deliver(job, attempt) {
     const about = { id: job.id, version: job.version, attempt }
     const holder = randomUUID()
     let claim: ClaimVerdict
@@ -68,8 +68,7 @@ export function createDelivery(options: DeliveryOptions): Deliver {
           { event: 'sms.duplicate', ...about, result: claim.result },
           'this attempt was made before',
         )
-        // A copy of a job that failed makes no second dead letter: whoever had the first one hands that over.
-        if (claim.result === 'failed' && !redelivered) return ACK
+        // Whoever made it may have crashed before handing it over.
         return disposition(claim.result, attempt, 'redelivered')
       case 'duplicate':
         logger.info({ event: 'sms.duplicate', ...about }, 'a later attempt was made before')
@@ -125,32 +124,38 @@ export function createDelivery(options: DeliveryOptions): Deliver {
     }
 
     const result = resultOf(outcome, attempt)
-    await record({ ...job, attempt, holder, result })
+    const recorded = await record({ ...job, attempt, holder, result })
     report(
       result,
       { ...about, phone, again: claim.again, ms: Math.round(performance.now() - startedAt) },
       outcome,
     )
-    return disposition(result, attempt, outcome.class)
+    // Whoever holds the attempt now says what follows.
+    return recorded === false ? ACK : disposition(result, attempt, outcome.class)
   }
 
-  /** Tries more than once: a result that is not recorded counts as no answer, and the SMS may be sent a second time. */
-  async function record(completion: CompleteRequest): Promise<void> {
+  /**
+   * Tries more than once: a result that is not recorded counts as no answer, and the SMS may be sent a second time. False
+   * if it came too late; undefined if the store could not be asked.
+   */
+  async function record(completion: CompleteRequest): Promise<boolean | undefined> {
     const { holder, ...about } = completion
-    const log = (error: string, text: string) =>
-      logger.error({ event: 'sms.unrecorded', ...about, error }, text)
     for (let left = RECORD_TRIES; left > 0; left--) {
       try {
-        if (await store.complete(completion)) return
-        return log('the claim is not the current one any more', 'the result came too late')
+        const recorded = await store.complete(completion)
+        if (!recorded) {
+          logger.warn({ event: 'sms.unrecorded', ...about }, 'the claim is not the current one')
+        }
+        return recorded
       } catch (error) {
-        log(
-          messageOf(error),
+        logger.error(
+          { event: 'sms.unrecorded', ...about, error: messageOf(error) },
           left > 1 ? 'cannot record the result yet' : 'cannot record the result',
         )
       }
       if (left > 1) await sleep(RECORD_PAUSE)
     }
+    return undefined
   }
 
   function open({ id, version }: Job, attempt: number, claim: Claimed): SmsMessage {

@@ -131,8 +131,10 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
     if (verdict === 'repeated' && (published || status !== 'queued')) return
     const result = await publisher.publish({ id, version })
     if (result === 'done') {
-      // Not waited for: without the note, a repeat queues a second message, which sends nothing.
-      if (repeatable) store.published({ id, version }).catch(() => {})
+      // Without the note a further repeat queues a copy, which sends nothing; so the first request does not wait for it. A
+      // repeat does: the first request, still on its way, must not take back what this one has queued.
+      const noted = repeatable ? store.published({ id, version }).catch(() => {}) : undefined
+      if (verdict === 'repeated') await noted
       return
     }
     log.error({ event: `publish.${result}`, id, version }, 'the job was not confirmed')

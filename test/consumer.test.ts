@@ -304,24 +304,6 @@ test('a forged or copied job repeats nothing that the store has not allowed', as
   assert.equal(await broker.depth(`${queuePrefix}.dead`), 0)
 })
 
-test('copies of a job that failed make no further dead letters', async (t) => {
-  const queuePrefix = newQueuePrefix()
-  const provider = recordingProvider(() => ({ class: 'permanent_recipient', code: '21211' }))
-  const { logger, lines } = createLog()
-  await consume(t, { queuePrefix, provider, logger })
-  const app = await build(t, connected({ queuePrefix }))
-  const broker = await openBroker(t)
-  const { id } = await app.smsVerify.send({ phone: newPhone() })
-  await until('it failed', () => lines.some(({ event }) => event === 'sms.dead'))
-  for (let i = 0; i < 3; i++) {
-    await broker.put(`${queuePrefix}.send`, JSON.stringify({ v: 1, id, version: 1 }))
-  }
-  const copies = () => lines.filter(({ event }) => event === 'sms.duplicate')
-  await until('all were seen', () => copies().length === 3)
-  assert.ok(copies().every(({ result }) => result === 'failed'))
-  assert.equal(await broker.depth(`${queuePrefix}.dead`), 1)
-})
-
 test('a repeated request queues its job again only while it is not confirmed', async (t) => {
   const queuePrefix = newQueuePrefix()
   const app = await build(t, connected({ queuePrefix }))

@@ -556,6 +556,10 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     await store.retract({ id, version: 2, phone })
     assert.equal(await repeat('k1', '6'), true)
     await store.published({ id: random(24), version: 1 })
+
+    // What a repeat has queued, the first request cannot take back.
+    await store.retract({ id, version: 1, phone })
+    await expect('verified', store.check(rightCheck(request), freePolicy))
   })
 
   it('A key repeats nothing for another number or a code that is dead.', async ({ store }) => {

@@ -40,7 +40,7 @@ export function createMemoryQueue(retry: Retry, concurrency: number): MemoryQueu
   }
 
   async function settle(handler: Deliver, job: Job, attempt: number): Promise<void> {
-    const disposition = await handler(job, attempt, false)
+    const disposition = await handler(job, attempt)
     if (disposition.next !== 'retry' || closed) return
     const seconds = delays[Math.min(disposition.step, delays.length) - 1] as number
     const timer = setTimeout(() => {

@@ -18,7 +18,7 @@ const CONFIRM_TIMEOUT = 2000
 /** Publishes without a confirm yet, after which further ones fail at once instead of piling up in memory. */
 const MAX_IN_FLIGHT = 1000
 
-/** Publishes jobs to the send queue. Resolves once connected; rejects after 3 s with the reason why not. */
+/** Publishes jobs to the send queue. Resolves once connected; rejects within 5 s with the reason why not. */
 export async function connectPublisher(options: RabbitOptions): Promise<Publisher> {
   const { amqp, queuePrefix, logger } = options
   const connection = await keepConnected({
@@ -56,10 +56,19 @@ export async function openChannel(
 type Send = (queue: string, body: Buffer, properties: Options.Publish) => Promise<PublishResult>
 
 export function confirmedSender(channel: ConfirmChannel): Send {
-  const returned = new Set<string>()
+  const returned = new Map<string, number>()
   let inFlight = 0
   // The broker also confirms what it could not route; the return comes just before that confirm.
-  channel.on('return', ({ properties }) => returned.add(properties.messageId))
+  // Counted, since the same message may be on its way twice.
+  channel.on('return', ({ properties: { messageId } }) => {
+    returned.set(messageId, (returned.get(messageId) ?? 0) + 1)
+  })
+  const takeReturn = (messageId: string): boolean => {
+    const count = returned.get(messageId) ?? 0
+    if (count > 1) returned.set(messageId, count - 1)
+    else returned.delete(messageId)
+    return count > 0
+  }
 
   return (queue, body, properties) =>
     new Promise((resolve) => {
@@ -69,7 +78,7 @@ export function confirmedSender(channel: ConfirmChannel): Send {
       const onConfirm = (error: Error | null) => {
         clearTimeout(timer)
         inFlight--
-        const unroutable = returned.delete(properties.messageId as string)
+        const unroutable = takeReturn(properties.messageId as string)
         if (!error) return resolve(unroutable ? 'failed' : 'done')
         resolve(error.message === NACKED ? 'failed' : 'unknown')
       }

@@ -32,8 +32,8 @@ export type Disposition =
   | { next: 'retry'; attempt: number; step: number }
   | { next: 'dead'; reason: string }
 
-/** Handles one delivery. Never rejects. `redelivered`: somebody may have had it before, and not have handed it over. */
-export type Deliver = (job: Job, attempt: number, redelivered: boolean) => Promise<Disposition>
+/** Handles one delivery. Never rejects. */
+export type Deliver = (job: Job, attempt: number) => Promise<Disposition>
 
 export interface Subscriber {
   /** Whether deliveries come in and can be handed over now. */

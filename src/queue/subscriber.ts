@@ -33,8 +33,8 @@ export interface SubscriberOptions extends RabbitOptions {
 /** Milliseconds between tries to hand a delivery over. */
 const HAND_OVER_PAUSE = 500
 
-/** Milliseconds that `close` waits for deliveries in hand; longer than a provider may take. */
-const DRAIN_TIMEOUT = 15_000
+/** Milliseconds that `close` waits for deliveries in hand; longer than a slow provider and a slow store may take. */
+const DRAIN_TIMEOUT = 20_000
 
 /**
  * Delivers jobs from the send queue. A delivery is acknowledged only after what follows from it, a retry or a dead
@@ -73,7 +73,7 @@ export async function connectSubscriber(
       )
     }
     const disposition: Disposition = readable
-      ? await deliver(job, attempt, message.fields.redelivered)
+      ? await deliver(job, attempt)
       : { next: 'dead', reason: 'unreadable' }
     if (disposition.next === 'ack') return true
 

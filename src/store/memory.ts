@@ -173,7 +173,8 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
     async retract({ id, version }) {
       const verification = verifications.get(id)
       if (!verification || verification.current.number !== version) return
-      if (isLive(verification)) verification.current.undo?.()
+      const { published, undo } = verification.current
+      if (isLive(verification) && !published) undo?.()
     },
 
     async check({ id, macs, keyIds, nonce, proof }, policy) {

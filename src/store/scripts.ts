@@ -1,5 +1,6 @@
 /**
- * The Redis side of the store: one Lua script per operation. What the fields mean stands in store.ts.
+ * The Redis side of the store: one Lua script per operation, those on budgets in budget-scripts.ts. What the fields mean
+ * stands in store.ts.
  *
  * Keys of a shard:
  *   v:ID     hash    a verification: phone, purpose, version, nonces, spent, proof, disabled; of the current version key,
@@ -20,7 +21,7 @@ local NONCE = 9
 local function checks_made(nonces) return #nonces / NONCE end
 `
 
-const KEYS = `
+const CAN_OPEN = `
 local function can_open(sealed)
   for _, id in ipairs(a.keyIds) do
     if string.sub(sealed, 1, #id) == id then return true end
@@ -171,8 +172,9 @@ export const retract = script(
   `
 local v, c, p, s = key('v', a.id), key('c', a.id), key('p', a.phone), key('s', a.phone)
 local _, _, _, undo = read_code(a.id)
--- Claimed, expired or superseded meanwhile: then it was queued after all, or there is nothing left to take back.
-if not undo or tonumber((get(v, 'version'))) ~= a.version then return 'null' end
+-- Claimed, expired, superseded or queued by a repeat meanwhile: then it was queued after all, or there is nothing left to take back.
+local version, published = get(v, 'version', 'published')
+if not undo or published or tonumber(version) ~= a.version then return 'null' end
 
 redis.call('ZREM', s, a.id .. ':' .. a.version)
 -- Cleared or sent to again meanwhile: then the cooldown is not ours any more.
@@ -192,7 +194,7 @@ return 'null'
 export const check = script(
   PRELUDE,
   CHECKS,
-  KEYS,
+  CAN_OPEN,
   CODE,
   `
 local policy = a.policy
@@ -337,7 +339,7 @@ return 'true'
 
 export const redeem = script(
   PRELUDE,
-  KEYS,
+  CAN_OPEN,
   `
 local r = key('r', a.proof)
 local id, sealed, purpose, at, by = get(r, 'id', 'phone', 'purpose', 'at', 'by')

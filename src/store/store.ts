@@ -1,10 +1,11 @@
 /**
  * The contract of the store: where all state lives, and where everything that must be atomic happens.
  *
- * Two implementations, one contract suite (test/store-contract.ts). All times are milliseconds on the store's own clock,
- * never on that of a web or worker process. Numbers, IP addresses and codes arrive here as MACs or sealed; the store
- * cannot read them, but for the id of the key that a sealed text begins with. Every operation but `spend` and `refund` may be run twice with the same arguments, as happens after a
- * cut connection: the second run answers like the first and changes nothing.
+ * Two implementations, one contract suite (test/store-contract.ts). All times are milliseconds on the store's own
+ * clock, never on that of a web or worker process. Numbers, IP addresses and codes arrive here as MACs or sealed; the
+ * store cannot read them, but for the id of the key that a sealed text begins with. Every operation but `spend` and
+ * `refund` may be run twice with the same arguments, as happens after a cut connection: the second run answers like the
+ * first and changes nothing.
  */
 
 /** At most `max`, which is 1 or more, in any stretch of `window` milliseconds. */
@@ -207,7 +208,7 @@ export interface VerificationStore {
   issue(request: IssueRequest, policy: Policy): Promise<IssueVerdict>
   /** Notes that the version's job is in the queue for certain, so that a repeat need not queue it again. */
   published(version: { id: string; version: number }): Promise<void>
-  /** Takes back a version that certainly could not be queued, and gives back what it consumed of the number's limits. */
+  /** Takes back a version that certainly could not be queued, unless a repeat has queued it meanwhile, and gives back what it consumed of the number's limits. */
   retract(version: { id: string; version: number; phone: string }): Promise<void>
   /** Counts the check, then compares. One success; it clears the failure count and writes the proof. */
   check(request: CheckRequest, policy: Policy): Promise<CheckVerdict>
