@@ -11,8 +11,11 @@ export type End = (typeof ENDS)[number]
 /** For each verification the ends that the consumers have logged, each once. */
 export type Ends = Map<string, Set<End>>
 
-/** Longer than a claim keeps others away and the first retry step together. */
-const QUIET = 20_000
+/** Milliseconds without a line after which nothing is in hand any more: longer than a vendor may take. */
+const QUIET = 11_000
+
+/** The same when of each open one it is known that an attempt was made: then no vendor is asked. */
+const QUIET_TRIED = 4_000
 
 const EVENTS = new Map<string | undefined, End>(ENDS.map((end) => [`sms.${end}`, end]))
 
@@ -35,6 +38,9 @@ export function readEnds(world: World): Ends {
   return ends
 }
 
+const triedBefore = ({ event, id }: LogLine): string[] =>
+  event === 'sms.duplicate' && id ? [id] : []
+
 export const linesOf = (world: World): LogLine[] => world.consumers.flatMap(({ lines }) => lines)
 
 /** At most `ms`. Asks the web server in the end for what no line tells. */
@@ -45,8 +51,13 @@ export async function drain(world: World, load: Load, ms: number): Promise<Ends>
     const lines = linesOf(world).length
     if (lines !== last.lines) last = { lines, at: Date.now() }
     const ended = readEnds(world)
-    const open = load.sends.some(({ accepted }) => accepted && !ended.has(accepted.id))
-    if ((!open || Date.now() - last.at > QUIET) && (await world.broker.waiting()) === 0) break
+    const open = load.sends.flatMap(({ accepted }) =>
+      accepted && !ended.has(accepted.id) ? [accepted.id] : [],
+    )
+    const tried = new Set(linesOf(world).flatMap(triedBefore))
+    const quiet = open.every((id) => tried.has(id)) ? QUIET_TRIED : QUIET
+    const over = open.length === 0 || Date.now() - last.at > quiet
+    if (over && (await world.broker.waiting()) === 0) break
     await sleep(200)
   }
   // What was printed a moment ago is still in the pipe.

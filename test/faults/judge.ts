@@ -99,9 +99,11 @@ export async function judge(
     const [first] = smsOf(send)
     return first && send.accepted ? [{ send, at: first.at, took: first.at - send.accepted.at }] : []
   })
-  const heals = world.faults.map(({ to }) => {
-    const after = arrivals.filter(({ send }) => send.startedAt >= to).map(({ at }) => at - to)
-    return after.length > 0 ? min(after) : Number.NaN
+  // Of a fault that another one followed before anything could heal, the other one's time counts.
+  const heals = world.faults.flatMap(({ to }) => {
+    const next = min(world.faults.flatMap(({ from }) => (from > to ? [from] : [])))
+    const after = min(arrivals.flatMap(({ send, at }) => (send.startedAt >= to ? [at] : [])))
+    return after < next ? [after - to] : []
   })
   const count = (end: End) => accepted.filter((send) => endsOf(send).has(end)).length
   const unknown = accepted.filter((send) => endsOf(send).has('unknown'))
@@ -117,7 +119,7 @@ export async function judge(
     ends: Object.fromEntries(ENDS.map((end) => [end, count(end)])) as Record<End, number>,
     unsent: unknown.filter((send) => smsOf(send).length === 0).length,
     slowest: max(arrivals.map(({ took }) => took)),
-    heal: max(heals.filter((ms) => !Number.isNaN(ms))),
+    heal: max(heals),
     problems,
   }
 }

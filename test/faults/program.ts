@@ -26,6 +26,8 @@ export interface Program {
   readonly lives: number
   /** Starts it, again and again until it says that it is up. */
   start(): Promise<void>
+  /** Resolves when the last start is over. */
+  up(): Promise<void>
   /** Of signals that end it, resolves once it has ended. SIGTERM answers how it ended. */
   kill(signal: NodeJS.Signals): Promise<number | NodeJS.Signals | undefined>
   openings(): Promise<Openings | undefined>
@@ -49,6 +51,7 @@ export function createProgram(options: ProgramOptions): Program {
   let child: ChildProcess | undefined
   let ended: Promise<number | NodeJS.Signals> | undefined
   let wanted = 0
+  let starting = Promise.resolve()
 
   /** Resolves with whether it came up. */
   function live(): Promise<boolean> {
@@ -85,6 +88,11 @@ export function createProgram(options: ProgramOptions): Program {
     })
   }
 
+  // It gives up when Redis or RabbitMQ are not there at its start.
+  async function liveUntilUp(turn: number): Promise<void> {
+    while (turn === wanted && !(await live())) await sleep(200)
+  }
+
   return {
     name,
     get pid() {
@@ -95,12 +103,12 @@ export function createProgram(options: ProgramOptions): Program {
     },
     lines,
     crashes,
-    async start() {
+    start() {
       wanted++
-      const turn = wanted
-      // It gives up when Redis or RabbitMQ are not there at its start.
-      while (turn === wanted && !(await live())) await sleep(200)
+      starting = liveUntilUp(wanted)
+      return starting
     },
+    up: () => starting,
     async kill(signal) {
       if (signal === 'SIGSTOP' || signal === 'SIGCONT') return void child?.kill(signal)
       wanted++

@@ -116,6 +116,7 @@ export async function playRound(row: Row, options: RoundOptions): Promise<RowRes
   const complain = (problem: string) => problems.push(problem)
   const scene: Scene = { world, load, chance, nodes, loading: () => loading, small, complain }
   await Promise.all([loaded, row.plan?.(scene)])
+  await Promise.all([...world.servers, ...world.consumers].map((program) => program.up()))
   await probe(scene)
   const ends = await drain(world, load, DRAIN)
   const allowed = {

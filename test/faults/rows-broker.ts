@@ -72,8 +72,8 @@ export const BROKER_ROWS: Row[] = [
     sends: 3000,
     small: 300,
     setting: { proxied: true },
-    plan: (scene) =>
-      every(scene, scene.small ? 500 : 2000, () => cutOne(scene, scene.world.servers)),
+    load: { rate: 100 },
+    plan: (scene) => every(scene, 2000, () => cutOne(scene, scene.world.servers)),
   },
   {
     name: 'tcp-cut-consumer',
@@ -81,6 +81,7 @@ export const BROKER_ROWS: Row[] = [
     sends: 3000,
     mayRepeat: true,
     setting: { proxied: true },
+    load: { rate: 100 },
     plan: (scene) => every(scene, 2000, () => cutOne(scene, scene.world.consumers)),
   },
   {
