@@ -1,6 +1,8 @@
 /** Starts a RabbitMQ of the test's own, which shares nothing with one the system runs. */
+import { execFile } from 'node:child_process'
 import { readdir, realpath } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { connect } from 'amqplib'
 import { createContainerHost } from './docker.ts'
 import { createLocalHost, type Program } from './local.ts'
@@ -37,22 +39,82 @@ const VM_ARGS = [
   ['-rabbit', 'disk_free_limit', '1000000'],
 ].flat()
 
-export async function startRabbitMQ(options: StartOptions = {}): Promise<Service> {
-  const { args = [], signal } = options
+export interface RabbitMQ extends Service {
+  /** Runs rabbitmqctl and answers what it says. Of a server of this machine only. */
+  control(...args: string[]): Promise<string>
+}
+
+/** Where a node finds the others of its cluster. */
+export interface Membership {
+  name: string
+  /** All nodes, this one too. */
+  names: string[]
+  /** The port of the epmd that they share. */
+  epmd: number
+  cookie: string
+}
+
+export interface RabbitMQOptions extends StartOptions {
+  /** For a node of a cluster; by default it is one of its own. */
+  cluster?: Membership
+}
+
+export async function startRabbitMQ(options: RabbitMQOptions = {}): Promise<RabbitMQ> {
+  const { args = [], signal, cluster } = options
   const path = searchPath(options.path)
   const place = await findPlace(RABBITMQ, path)
   const [node, distribution, epmd] = (await freePorts(3)) as [number, number, number]
-  return launch({
+  const ports = { node, distribution, epmd: cluster?.epmd ?? epmd }
+  const vmArgs = [...VM_ARGS, ...(cluster ? clusterArgs(cluster) : []), ...args]
+  const service = await launch({
     name: RABBITMQ.name,
     url: `amqp://guest:guest@127.0.0.1:${node}`,
     port: node,
-    host: await createHost(place, path, { node, distribution, epmd }, [...VM_ARGS, ...args]),
+    host: await createHost(place, path, ports, vmArgs, cluster),
     origin: place.origin,
     probe: rabbitMQVersion,
     deadline: 120,
     signal,
   })
+  return Object.assign(service, {
+    async control(...command: string[]) {
+      if ('docker' in place || !service.folder) throw new Error('rabbitmqctl: not in a container')
+      const program = join(dirname(place.program), 'rabbitmqctl')
+      const cookie = cluster ? ['--erlang-cookie', cluster.cookie] : []
+      const env = environment(service.folder, path, ports, [], cluster)
+      const all = ['-n', nodeName(cluster), ...cookie, ...command]
+      const { stdout } = await promisify(execFile)(program, all, { env, timeout: 60_000 })
+      return stdout
+    },
+  })
 }
+
+const nodeName = (cluster: Membership | undefined): string =>
+  `${cluster?.name ?? 'rabbit'}@localhost`
+
+/** https://www.rabbitmq.com/docs/cluster-formation#peer-discovery-classic-config */
+function clusterArgs({ names, cookie }: Membership): string[] {
+  const nodes = names.map((name) => `${name}@localhost`).join()
+  return ['-setcookie', cookie, '-rabbit', 'cluster_nodes', `{[${nodes}],disc}`]
+}
+
+/** The registry of names that the nodes of a cluster share, and that outlives each of them. */
+export async function startEpmd(): Promise<{ port: number; stop(): Promise<void> }> {
+  const path = searchPath()
+  const epmd = await findEpmd(path)
+  if (!epmd) throw new Error('epmd: expected it beside erl, found none')
+  const [port] = (await freePorts(1)) as [number]
+  const host = await createLocalHost('epmd', async () => [epmdProgram(epmd, port, process.env)])
+  await host.start()
+  return { port, stop: () => host.remove() }
+}
+
+// In the foreground and ours: the server would otherwise start one that outlives it.
+const epmdProgram = (command: string, port: number, env: Program['env']): Program => ({
+  command,
+  args: ['-address', '127.0.0.1', '-port', String(port)],
+  env,
+})
 
 /** The first exchange of AMQP, in which the server says what it is. */
 export async function rabbitMQVersion(url: string): Promise<string> {
@@ -99,6 +161,7 @@ async function createHost(
   path: string,
   ports: Ports,
   vmArgs: string[],
+  cluster: Membership | undefined,
 ): Promise<Host> {
   if ('docker' in place) {
     return createContainerHost(place.docker, {
@@ -109,17 +172,20 @@ async function createHost(
   }
   const epmd = (await findEpmd(path)) as string
   return createLocalHost('rabbitmq', async (folder) => {
-    const env = environment(folder, path, ports, vmArgs)
-    return [
-      // In the foreground and ours: the server would otherwise start one that outlives it.
-      { command: epmd, args: ['-address', '127.0.0.1', '-port', String(ports.epmd)], env },
-      { command: place.program, args: [], env },
-    ]
+    const env = environment(folder, path, ports, vmArgs, cluster)
+    const server = { command: place.program, args: [], env }
+    return cluster ? [server] : [epmdProgram(epmd, ports.epmd, env), server]
   })
 }
 
 /** https://www.rabbitmq.com/docs/configure#supported-environment-variables */
-function environment(folder: string, path: string, ports: Ports, vmArgs: string[]): Program['env'] {
+function environment(
+  folder: string,
+  path: string,
+  ports: Ports,
+  vmArgs: string[],
+  cluster: Membership | undefined,
+): Program['env'] {
   const foreign = /^(RABBITMQ_|ERL_|NOTIFY_SOCKET$)/
   const inherited = Object.entries(process.env).filter(([name]) => !foreign.test(name))
   const distribution = ['-kernel', 'inet_dist_use_interface', '{127,0,0,1}']
@@ -129,7 +195,7 @@ function environment(folder: string, path: string, ports: Ports, vmArgs: string[
     HOME: folder,
     ERL_EPMD_ADDRESS: '127.0.0.1',
     ERL_EPMD_PORT: String(ports.epmd),
-    RABBITMQ_NODENAME: 'rabbit@localhost',
+    RABBITMQ_NODENAME: nodeName(cluster),
     RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
     RABBITMQ_NODE_PORT: String(ports.node),
     RABBITMQ_DIST_PORT: String(ports.distribution),
