@@ -53,7 +53,7 @@ const FLAGS = {
   'health-port': {
     env: 'SMS_HEALTH_PORT',
     value: 'PORT',
-    help: 'answer /live and /ready over HTTP, on all addresses; ready only while Redis and RabbitMQ are',
+    help: 'answer /live, /ready and /metrics over HTTP, on all addresses; ready only while Redis and RabbitMQ are',
   },
   'log-level': {
     env: 'LOG_LEVEL',

@@ -5,7 +5,7 @@
  */
 import { Type } from '@sinclair/typebox'
 import { pino } from 'pino'
-import { createDelivery } from './delivery.ts'
+import { type Counts, createDelivery } from './delivery.ts'
 import type { Logger } from './log.ts'
 import type { SmsProvider } from './providers/provider.ts'
 import type { AmqpAddress } from './queue/connection.ts'
@@ -36,6 +36,7 @@ import {
   withDefaults,
 } from './validate.ts'
 
+export type { Counts } from './delivery.ts'
 export type { Logger } from './log.ts'
 export type { AmqpAddress } from './queue/connection.ts'
 export type { Retry } from './queue/queue.ts'
@@ -76,6 +77,8 @@ export interface Consumer {
   closed: Promise<void>
   /** Which parts are up: a consumer works only while both are. */
   health(): { redis: boolean; amqp: boolean }
+  /** How often each event of the log, `sms.sent` and the others, has happened since the start. */
+  counts(): Counts
   [Symbol.asyncDispose](): Promise<void>
 }
 
@@ -90,7 +93,7 @@ export async function startConsumer(options: ConsumerOptions): Promise<Consumer>
     amqp,
     provider,
     concurrency = 64,
-    delivery = 'at-least-once',
+    delivery: mode = 'at-least-once',
     minRemaining = MIN_REMAINING,
     brand,
   } = options
@@ -99,19 +102,19 @@ export async function startConsumer(options: ConsumerOptions): Promise<Consumer>
 
   const store = await openStore(options.redis, logger)
   const secrets = createSecrets(options.secret)
-  const deliver = createDelivery({
+  const delivery = createDelivery({
     store,
     secrets,
     provider,
     retry,
-    delivery,
+    delivery: mode,
     minRemaining,
     brand,
     logger,
   })
   const subscriber = await connectSubscriber(
     { amqp, queuePrefix, logger, retry, concurrency },
-    deliver,
+    delivery,
   ).catch(async (error) => {
     await store.close()
     throw error
@@ -140,6 +143,7 @@ export async function startConsumer(options: ConsumerOptions): Promise<Consumer>
       closed = resolve
     }),
     health: () => ({ redis: !closing && store.ready(), amqp: !closing && subscriber.ready() }),
+    counts: () => ({ ...delivery.counts }),
     [Symbol.asyncDispose]: closeOnce,
   }
 }

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from './log.ts'
 import { maskPhone } from './phone.ts'
 import type { Outcome, SmsMessage, SmsProvider } from './providers/provider.ts'
-import type { Deliver, Disposition, Job, Retry } from './queue/queue.ts'
+import type { Disposition, Handler, Job, Retry } from './queue/queue.ts'
 import { openCode, openPhone } from './sealed.ts'
 import { deliveryKey, type Secrets } from './secrets.ts'
 import type { AttemptResult, ClaimVerdict, CompleteRequest, DeliveryStore } from './store/store.ts'
@@ -40,23 +40,55 @@ const RECORD_PAUSE = 300
 /** A first step of the retry queues is also where a job waits that nothing can be said about yet. */
 const LATER = 1
 
-export function createDelivery(options: DeliveryOptions): Deliver {
+/** What is logged as `sms.…` and counted: the ends of jobs, and what happens on the way. */
+const EVENTS = [
+  'sent',
+  'dead',
+  'expired',
+  'superseded',
+  'state_lost',
+  'unknown',
+  'unreadable',
+  'retry',
+  'duplicate',
+  'busy',
+  'unsealable',
+  'store_failed',
+  'unrecorded',
+] as const
+
+type DeliveryEvent = (typeof EVENTS)[number]
+
+/** How often each has happened since the start. */
+export type Counts = Record<DeliveryEvent, number>
+
+export interface Delivery extends Handler {
+  counts: Readonly<Counts>
+}
+
+export function createDelivery(options: DeliveryOptions): Delivery {
   const { store, secrets, provider, retry, delivery, minRemaining, logger } = options
   const again = delivery === 'at-least-once' || provider.idempotent === true
+  const counts = Object.fromEntries(EVENTS.map((event) => [event, 0])) as Counts
   type Claimed = Extract<ClaimVerdict, { verdict: 'send' }>
 
-  return async function deliver(job, attempt) {
-    const about = { id: job.id, version: job.version, attempt }
+  return { deliver, unreadable, counts }
+
+  function unreadable(size: number): Disposition {
+    tell('error', 'unreadable', { size }, 'a message that is not a job')
+    return { next: 'dead', reason: 'unreadable' }
+  }
+
+  async function deliver(job: Job, attempt: number): Promise<Disposition> {
+    const about = { ...job, attempt }
     const holder = randomUUID()
     let claim: ClaimVerdict
     try {
       const times = { minRemaining: minRemaining * 1000, lease: LEASE }
       claim = await store.claim({ ...about, ...times, holder, again })
     } catch (error) {
-      logger.error(
-        { event: 'sms.store_failed', ...about, error: messageOf(error) },
-        'cannot ask the store, later',
-      )
+      const failure = { ...about, error: messageOf(error) }
+      tell('error', 'store_failed', failure, 'cannot ask the store, later')
       return { next: 'retry', attempt, step: LATER }
     }
 
@@ -64,38 +96,31 @@ export function createDelivery(options: DeliveryOptions): Deliver {
       case 'send':
         return send(job, attempt, holder, claim)
       case 'done':
-        logger.info(
-          { event: 'sms.duplicate', ...about, result: claim.result },
+        tell(
+          'info',
+          'duplicate',
+          { ...about, result: claim.result },
           'this attempt was made before',
         )
         // Whoever made it may have crashed before handing it over.
         return disposition(claim.result, attempt, 'redelivered')
       case 'duplicate':
-        logger.info({ event: 'sms.duplicate', ...about }, 'a later attempt was made before')
+        tell('info', 'duplicate', about, 'a later attempt was made before')
         return ACK
       case 'busy':
-        logger.info({ event: 'sms.busy', ...about }, 'another worker has it, later')
+        tell('info', 'busy', about, 'another worker has it, later')
         return { next: 'retry', attempt, step: LATER }
       case 'expired':
-        logger.warn(
-          { event: 'sms.expired', ...about },
-          'too little of the code’s life is left, not sent',
-        )
+        tell('warn', 'expired', about, 'too little of the code’s life is left, not sent')
         return ACK
       case 'superseded':
-        logger.info(
-          { event: 'sms.superseded', ...about },
-          'there is a newer code or it was cancelled, not sent',
-        )
+        tell('info', 'superseded', about, 'there is a newer code or it was cancelled, not sent')
         return ACK
       case 'unanswered':
-        logger.warn(
-          { event: 'sms.unknown', ...about },
-          'may have been sent before a crash, not sent again',
-        )
+        tell('warn', 'unknown', about, 'may have been sent before a crash, not sent again')
         return ACK
       case 'unknown':
-        logger.warn({ event: 'sms.state_lost', ...about }, 'the store does not know it, not sent')
+        tell('warn', 'state_lost', about, 'the store does not know it, not sent')
         return ACK
     }
   }
@@ -116,10 +141,8 @@ export function createDelivery(options: DeliveryOptions): Deliver {
       outcome = await callProvider(message)
     } catch (error) {
       // Sealed with a secret we do not have: another consumer may, or this one after its restart with the new list.
-      logger.error(
-        { event: 'sms.unsealable', ...about, error: messageOf(error) },
-        'cannot open what is to be sent',
-      )
+      const failure = { ...about, error: messageOf(error) }
+      tell('error', 'unsealable', failure, 'cannot open what is to be sent')
       outcome = { class: 'retry', code: 'unsealable', alert: true }
     }
 
@@ -144,14 +167,13 @@ export function createDelivery(options: DeliveryOptions): Deliver {
       try {
         const recorded = await store.complete(completion)
         if (!recorded) {
-          logger.warn({ event: 'sms.unrecorded', ...about }, 'the claim is not the current one')
+          tell('warn', 'unrecorded', about, 'the claim is not the current one')
         }
         return recorded
       } catch (error) {
-        logger.error(
-          { event: 'sms.unrecorded', ...about, error: messageOf(error) },
-          left > 1 ? 'cannot record the result yet' : 'cannot record the result',
-        )
+        const failure = { ...about, error: messageOf(error) }
+        const text = left > 1 ? 'cannot record the result yet' : 'cannot record the result'
+        tell('error', 'unrecorded', failure, text)
       }
       if (left > 1) await sleep(RECORD_PAUSE)
     }
@@ -211,12 +233,15 @@ export function createDelivery(options: DeliveryOptions): Deliver {
 
   function report(result: AttemptResult, about: object, outcome: Outcome): void {
     const { class: outcomeClass, code, messageId, alert } = outcome
-    const fields = { event: EVENTS[result], ...about, outcome: outcomeClass, code, messageId }
-    const log = (level: keyof Logger, text: string) => logger[alert ? 'error' : level](fields, text)
-    if (result === 'sent') log('info', 'the provider took the SMS')
-    else if (result === 'retry') log('warn', 'not sent yet, will be tried again')
-    else if (result === 'unknown') log('warn', 'may have been sent, not tried again')
-    else log('error', 'not sent, given up')
+    const fields = { ...about, outcome: outcomeClass, code, messageId }
+    const [level, event, text] = REPORTS[result]
+    tell(alert ? 'error' : level, event, fields, text)
+  }
+
+  /** One line, and one more of its kind. */
+  function tell(level: keyof Logger, event: DeliveryEvent, fields: object, text: string): void {
+    counts[event]++
+    logger[level]({ event: `sms.${event}`, ...fields }, text)
   }
 }
 
@@ -234,11 +259,11 @@ const RESULTS: Record<Outcome['class'], AttemptResult | 'ambiguous'> = {
   fraud_block: 'failed',
 }
 
-const EVENTS: Record<AttemptResult, string> = {
-  sent: 'sms.sent',
-  retry: 'sms.retry',
-  failed: 'sms.dead',
-  unknown: 'sms.unknown',
+const REPORTS: Record<AttemptResult, [level: keyof Logger, event: DeliveryEvent, text: string]> = {
+  sent: ['info', 'sent', 'the provider took the SMS'],
+  retry: ['warn', 'retry', 'not sent yet, will be tried again'],
+  failed: ['error', 'dead', 'not sent, given up'],
+  unknown: ['warn', 'unknown', 'may have been sent, not tried again'],
 }
 
 function disposition(result: AttemptResult, attempt: number, reason: string): Disposition {

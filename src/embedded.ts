@@ -18,18 +18,17 @@ export function startEmbedded(
   const { provider = consoleProvider(), brand } = options
   const store = createMemoryStore()
   const queue = createMemoryQueue(RETRY, CONCURRENCY)
-  queue.subscribe(
-    createDelivery({
-      store,
-      secrets: createSecrets(options.secret),
-      provider,
-      retry: RETRY,
-      delivery: 'at-least-once',
-      // Never more than half of a short-lived code's life.
-      minRemaining: Math.min(MIN_REMAINING, policyOf(options).ttl / 2000),
-      brand,
-      logger,
-    }),
-  )
+  const { deliver } = createDelivery({
+    store,
+    secrets: createSecrets(options.secret),
+    provider,
+    retry: RETRY,
+    delivery: 'at-least-once',
+    // Never more than half of a short-lived code's life.
+    minRemaining: Math.min(MIN_REMAINING, policyOf(options).ttl / 2000),
+    brand,
+    logger,
+  })
+  queue.subscribe(deliver)
   return { store, publisher: queue }
 }

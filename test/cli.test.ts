@@ -175,13 +175,14 @@ test('a second signal ends it at once, and what it had in hand is delivered agai
   assert.equal(await consumer.exit, 1)
 })
 
-test('/live and /ready tell an orchestrator how it stands', async (t) => {
+test('/live and /ready tell an orchestrator how it stands, /metrics what became of the jobs', async (t) => {
+  const queuePrefix = newQueuePrefix()
   const port = await freePort()
   const consumer = startConsumerProcess(t, [
     '--provider',
     'console',
     '--queue-prefix',
-    newQueuePrefix(),
+    queuePrefix,
     '--health-port',
     String(port),
   ])
@@ -193,7 +194,14 @@ test('/live and /ready tell an orchestrator how it stands', async (t) => {
   await until('it is ready', async () => (await get('/ready'))[0] === 200)
   assert.deepEqual(await get('/live'), [200, { live: true }])
   assert.deepEqual(await get('/ready'), [200, { redis: true, amqp: true }])
-  assert.deepEqual(await get('/other'), [404, { paths: ['/live', '/ready'] }])
+  assert.deepEqual(await get('/other'), [404, { paths: ['/live', '/ready', '/metrics'] }])
+
+  const app = await build(t, connected({ queuePrefix }))
+  await app.smsVerify.send({ phone: newPhone() })
+  const metrics = async () => (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+  await until('it is counted', async () => /\{event="sent"\} 1$/m.test(await metrics()))
+  assert.match(await metrics(), /^sms_verify_jobs_total\{event="dead"\} 0$/m)
+  assert.match(await metrics(), /^sms_verify_up\{part="redis"\} 1$/m)
 })
 
 test('the log has a masked number and never the code', async (t) => {

@@ -68,7 +68,7 @@ test('a provider that fails twice is asked three times, after 3 and 6 seconds, f
   const queuePrefix = newQueuePrefix()
   const provider = recordingProvider(({ attempt }) => ({ class: attempt < 3 ? 'retry' : 'ok' }))
   const { logger, lines } = createLog()
-  await consume(t, { queuePrefix, provider, logger })
+  const consumer = await consume(t, { queuePrefix, provider, logger })
   const app = await build(t, connected({ queuePrefix }))
   await app.smsVerify.send({ phone: newPhone() })
 
@@ -89,6 +89,8 @@ test('a provider that fails twice is asked three times, after 3 and 6 seconds, f
       ['sms.sent', 3],
     ],
   )
+  const { retry, sent, dead } = consumer.counts()
+  assert.deepEqual({ retry, sent, dead }, { retry: 2, sent: 1, dead: 0 })
 })
 
 test('a provider that fails for good leaves a dead letter after the third retry', async (t) => {

@@ -41,9 +41,12 @@ async function subscriber(
       concurrency: 10,
       ...options,
     },
-    async (job, attempt) => {
-      deliveries.push([job, attempt])
-      return dispose(attempt)
+    {
+      async deliver(job, attempt) {
+        deliveries.push([job, attempt])
+        return dispose(attempt)
+      },
+      unreadable: () => ({ next: 'dead', reason: 'unreadable' }),
     },
   )
   t.after(() => subscriber.close())

@@ -35,6 +35,12 @@ export type Disposition =
 /** Handles one delivery. Never rejects. */
 export type Deliver = (job: Job, attempt: number) => Promise<Disposition>
 
+export interface Handler {
+  deliver: Deliver
+  /** Handles a message, of so many bytes, in which there is no job. */
+  unreadable(size: number): Disposition
+}
+
 export interface Subscriber {
   /** Whether deliveries come in and can be handed over now. */
   ready(): boolean

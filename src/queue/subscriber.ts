@@ -1,14 +1,14 @@
 /** The subscriber in RabbitMQ, which confirms before it acknowledges. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ConsumeMessage, Options } from 'amqplib'
+import type { ConsumeMessage, MessageProperties, Options } from 'amqplib'
 import { withDeadline } from '../deadline.ts'
 import { keepConnected } from './connection.ts'
 import { confirmedSender, openChannel, type RabbitOptions } from './publisher.ts'
 import {
-  type Deliver,
   type Disposition,
   decodeAttempt,
   decodeJob,
+  type Handler,
   type Job,
   type Retry,
   retryDelays,
@@ -42,7 +42,7 @@ const DRAIN_TIMEOUT = 20_000
  */
 export async function connectSubscriber(
   options: SubscriberOptions,
-  deliver: Deliver,
+  handler: Handler,
 ): Promise<Subscriber> {
   const { amqp, queuePrefix, logger, retry, concurrency } = options
   const delays = retryDelays(retry)
@@ -63,23 +63,16 @@ export async function connectSubscriber(
   })
 
   async function settle(message: ConsumeMessage, isLost: () => boolean): Promise<boolean> {
-    const job = decodeJob(message.content)
-    const attempt = decodeAttempt(message.properties.headers?.[ATTEMPT])
-    const readable = job !== undefined && attempt !== undefined
-    if (!readable) {
-      logger.error(
-        { event: 'sms.unreadable', size: message.content.length },
-        'a message that is not a job',
-      )
-    }
-    const disposition: Disposition = readable
-      ? await deliver(job, attempt)
-      : { next: 'dead', reason: 'unreadable' }
+    const { content, properties: received } = message
+    const job = decodeJob(content)
+    const attempt = decodeAttempt(received.headers?.[ATTEMPT])
+    const disposition =
+      job && attempt ? await handler.deliver(job, attempt) : handler.unreadable(content.length)
     if (disposition.next === 'ack') return true
 
-    const [queue, properties] = onward(message, job, disposition)
+    const [queue, properties] = onward(received, job, disposition)
     while (!isLost()) {
-      const result = await handOver.session()?.(queue, message.content, properties)
+      const result = await handOver.session()?.(queue, content, properties)
       if (result === 'done') return true
       await sleep(HAND_OVER_PAUSE)
     }
@@ -87,7 +80,7 @@ export async function connectSubscriber(
   }
 
   function onward(
-    { properties }: ConsumeMessage,
+    { messageId, contentType, headers }: MessageProperties,
     job: Job | undefined,
     disposition: Exclude<Disposition, { next: 'ack' }>,
   ): [queue: string, properties: Options.Publish] {
@@ -95,8 +88,7 @@ export async function connectSubscriber(
       const delay = delays[Math.min(disposition.step, delays.length) - 1] as number
       return [retryQueue(queuePrefix, delay), jobProperties(job, disposition.attempt)]
     }
-    const reason = disposition.next === 'dead' ? disposition.reason : 'unreadable'
-    const { messageId, contentType, headers } = properties
+    const reason = disposition.next === 'dead' ? disposition.reason : disposition.next
     return [
       deadQueue(queuePrefix),
       { messageId, contentType, headers: { [ATTEMPT]: headers?.[ATTEMPT], [REASON]: reason } },
