@@ -7,6 +7,7 @@ import { Type } from '@sinclair/typebox'
 import { pino } from 'pino'
 import { type Counts, createDelivery } from './delivery.ts'
 import type { Logger } from './log.ts'
+import { withProgress } from './progress.ts'
 import type { SmsProvider } from './providers/provider.ts'
 import type { AmqpAddress } from './queue/connection.ts'
 import { MIN_REMAINING, QUEUE_PREFIX, RETRY, type Retry } from './queue/queue.ts'
@@ -114,7 +115,7 @@ export async function startConsumer(options: ConsumerOptions): Promise<Consumer>
   })
   const subscriber = await connectSubscriber(
     { amqp, queuePrefix, logger, retry, concurrency },
-    delivery,
+    withProgress(delivery, store, queuePrefix),
   ).catch(async (error) => {
     await store.close()
     throw error

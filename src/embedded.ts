@@ -2,9 +2,10 @@
 import { createDelivery } from './delivery.ts'
 import type { Logger } from './log.ts'
 import { policyOf, type SmsVerifyOptions } from './options.ts'
+import { withProgress } from './progress.ts'
 import { consoleProvider } from './providers/console.ts'
 import { createMemoryQueue } from './queue/memory.ts'
-import { MIN_REMAINING, type Publisher, RETRY } from './queue/queue.ts'
+import { MIN_REMAINING, type Publisher, QUEUE_PREFIX, RETRY } from './queue/queue.ts'
 import { createSecrets } from './secrets.ts'
 import { createMemoryStore } from './store/memory.ts'
 import type { Store } from './store/store.ts'
@@ -18,7 +19,7 @@ export function startEmbedded(
   const { provider = consoleProvider(), brand } = options
   const store = createMemoryStore()
   const queue = createMemoryQueue(RETRY, CONCURRENCY)
-  const { deliver } = createDelivery({
+  const delivery = createDelivery({
     store,
     secrets: createSecrets(options.secret),
     provider,
@@ -29,6 +30,6 @@ export function startEmbedded(
     brand,
     logger,
   })
-  queue.subscribe(deliver)
+  queue.subscribe(withProgress(delivery, store, options.queuePrefix ?? QUEUE_PREFIX).deliver)
   return { store, publisher: queue }
 }

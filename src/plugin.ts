@@ -7,6 +7,7 @@
 import fastifyRedis from '@fastify/redis'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { createBacklog, longestWait } from './backlog.ts'
 import { createBudgets } from './budgets.ts'
 import { startEmbedded } from './embedded.ts'
 import { invalidOptions } from './errors.ts'
@@ -84,12 +85,21 @@ async function plugin(app: FastifyInstance, options: SmsVerifyOptions): Promise<
     ? openEmbedded(app, options)
     : { store: await openStore(app, options), publisher: await openPublisher(app, options) }
   const store = failClosed(bareStore, app.log)
+  const backlog = createBacklog({
+    publisher,
+    store: bareStore,
+    queue: options.queuePrefix ?? QUEUE_PREFIX,
+    longest: longestWait(policy.ttl),
+    logger: app.log,
+  })
+  app.addHook('onClose', () => backlog.close())
 
   const hooks = safeHooks(options, app.log)
   const verification = createVerification({
     store,
     publisher,
     secrets,
+    backlog,
     budgets: createBudgets({ limits, store, secrets, hooks, logger: app.log }),
     hooks,
     policy,

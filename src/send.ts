@@ -21,7 +21,18 @@ type Issued = Extract<IssueVerdict, { version: number }> & {
 }
 
 export function createSend(parts: VerificationParts): SmsVerify['send'] {
-  const { store, publisher, secrets, budgets, hooks, policy, phonePolicy, schemas, logger } = parts
+  const {
+    store,
+    publisher,
+    backlog,
+    secrets,
+    budgets,
+    hooks,
+    policy,
+    phonePolicy,
+    schemas,
+    logger,
+  } = parts
   const [defaultPurpose = ''] = parts.purposes
 
   return async function send(request, http) {
@@ -31,6 +42,7 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
     const phone = parsePhone(request.phone, phonePolicy)
     // Before anything is spent or stored: a send that cannot be queued now must leave no trace.
     if (!publisher.ready()) throw errors.unavailable('RabbitMQ takes no jobs')
+    if (backlog.tooLong()) throw errors.unavailable('the consumers are too far behind')
 
     const trusted = (await ask(request, phone, http)) || request.trusted === true
     const issued = await issue(request, phone, trusted, log)
@@ -130,6 +142,7 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
     // A job that is queued for certain, or that a consumer has already begun, needs no second message.
     if (verdict === 'repeated' && (published || status !== 'queued')) return
     const result = await publisher.publish({ id, version })
+    if (result !== 'failed') backlog.add()
     if (result === 'done') {
       // Without the note a further repeat queues a copy, which sends nothing; so the first request does not wait for it. A
       // repeat does: the first request, still on its way, must not take back what this one has queued.

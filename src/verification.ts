@@ -2,6 +2,7 @@
  * The web half's rules: from a request to send a code to the proof that it arrived. No HTTP, no Redis, no AMQP here.
  */
 import type { FastifyRequest } from 'fastify'
+import type { Backlog } from './backlog.ts'
 import { type Budgets, isExhausted } from './budgets.ts'
 import * as errors from './errors.ts'
 import type { SafeHooks } from './hooks.ts'
@@ -99,6 +100,7 @@ export interface VerificationParts {
   publisher: Publisher
   secrets: Secrets
   budgets: Budgets
+  backlog: Backlog
   hooks: SafeHooks
   policy: Policy
   phonePolicy: PhonePolicy

@@ -45,6 +45,15 @@ test('Without another clock the memory store uses the time of day.', async () =>
   assert.ok(Math.abs(redeemed.verifiedAt - Date.now()) < 60_000)
 })
 
+test('What consumers have settled is forgotten after an idle hour.', async () => {
+  const { store, advance } = openStore()
+  await store.progress('queue', 3)
+  await advance(3_599_000)
+  assert.equal(await store.progress('queue', 1), 4)
+  await advance(3_600_001)
+  assert.equal(await store.progress('queue', 0), 0)
+})
+
 test('What has expired leaves the memory, though nobody asks for it.', async () => {
   setFlagsFromString('--expose-gc')
   const gc = runInNewContext('gc') as () => void

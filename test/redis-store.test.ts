@@ -107,11 +107,13 @@ async function runAll(store: Store, between: () => unknown = () => {}) {
     return answer
   }
   const budgets = [{ key: random(16), max: 5, window: 60_000 }]
+  const queue = random(16)
   const verified = newRequest()
   const failing = newRequest()
   const live = newRequest()
   const check = rightCheck(verified)
   await run('spend', () => store.spend(budgets))
+  await run('progress', () => store.progress(queue, 1))
   await run('refund', () => store.refund(budgets, 0))
   await run('issue', () => store.issue(verified, freePolicy))
   const claim = claimOf(verified)
@@ -135,7 +137,7 @@ async function runAll(store: Store, between: () => unknown = () => {}) {
   await run('retract', () => store.retract(version))
   await run('unlock', () => store.unlock(random(22)))
   await run('erase', () => store.erase(random(22)))
-  return { ran, budgets, verified, failing, live }
+  return { ran, budgets, queue, verified, failing, live }
 }
 
 test('redis: All keys have a life but a count of failures.', async () => {
@@ -143,7 +145,7 @@ test('redis: All keys have a life but a count of failures.', async () => {
   const { failing } = await runAll(store)
   const keys = await keysOf(prefix)
   const kinds = new Set(keys.map((key) => /\}:(\w):/.exec(key)?.[1]))
-  assert.deepEqual([...kinds].toSorted(), ['b', 'c', 'p', 'r', 's', 'v'])
+  assert.deepEqual([...kinds].toSorted(), ['b', 'c', 'p', 'q', 'r', 's', 'v'])
   const lives = await Promise.all(keys.map(async (key) => [key, await raw.pttl(key)] as const))
   assert.deepEqual(
     lives.filter(([, left]) => left <= 0).map(([key]) => key.slice(key.indexOf('}') + 2)),
@@ -153,11 +155,11 @@ test('redis: All keys have a life but a count of failures.', async () => {
 
 test('redis: All keys of an operation are in one slot.', async () => {
   const { store, prefix } = await openStore()
-  const { budgets, ...requests } = await runAll(store)
+  const { budgets, queue, ...requests } = await runAll(store)
   const { verified, failing, live } = requests
   for (const key of await keysOf(prefix)) {
     const [, tag, name] = /\{(.*?)\}:\w:(.*)/.exec(key.slice(prefix.length)) ?? []
-    if (tag === 'budgets') assert.equal(name, budgets[0]?.key)
+    if (tag === 'budgets') assert.ok([budgets[0]?.key, queue].includes(name))
     else assert.ok([verified, failing, live].some(({ id }) => id.slice(0, 2) === tag))
     if (key.includes('}:v:') || key.includes('}:p:')) assert.equal(name?.slice(0, 2), tag)
   }
@@ -171,12 +173,12 @@ test('redis: The prefix of a client is kept, and none is needed.', async () => {
   assert.ok(ours.length > 0 && ours.every((key) => key.startsWith(`${prefix}sms-verify:{`)))
 
   const plain = createRedisStore(raw)
-  const { verified, failing, live, budgets } = await runAll(plain)
+  const { verified, failing, live, budgets, queue } = await runAll(plain)
   const made = (await keysOf('sms-verify:')).filter((key) => !before.has(key))
   const names = [verified, failing, live].flatMap(({ id, phone }) => [id, phone])
   assert.ok(names.slice(1).every((name) => made.some((key) => key.endsWith(name))))
   for (const { phone } of [verified, failing, live]) await plain.erase(phone)
-  await raw.del(`sms-verify:{budgets}:b:${budgets[0]?.key}`)
+  await raw.del(`sms-verify:{budgets}:b:${budgets[0]?.key}`, `sms-verify:{budgets}:q:${queue}`)
   const left = await keysOf('sms-verify:')
   assert.ok(!left.some((key) => names.some((name) => key.endsWith(name))))
 })
@@ -247,6 +249,7 @@ test('redis: A server that has forgotten the scripts gets them again.', async ()
       'complete',
       'erase',
       'issue',
+      'progress',
       'published',
       'redeem',
       'refund',
@@ -259,7 +262,7 @@ test('redis: A server that has forgotten the scripts gets them again.', async ()
 test('redis: A user who may run no other commands is enough.', async (t) => {
   const [username, password] = [`test-${random(12)}`, random(24)]
   const commands =
-    '+del +eval +evalsha +exists +get +hdel +hget +hincrby +hmget +hset +persist +pexpire +pexpireat +pttl ' +
+    '+del +eval +evalsha +exists +get +hdel +hget +hincrby +hmget +incrby +hset +persist +pexpire +pexpireat +pttl ' +
     '+set +time +zadd +zcard +zcount +zrange +zrem +zremrangebyscore +hello +info'
   await raw.acl('SETUSER', username, 'on', `>${password}`, `~${RUN}*`, ...commands.split(' '))
   t.after(() => raw.acl('DELUSER', username))

@@ -277,6 +277,17 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     assert.equal(count('spent', await all(500, () => store.spend(budgets))), 50)
   })
 
+  // Progress
+
+  it('What consumers have settled adds up, for each queue by itself.', async ({ store }) => {
+    const [queue, other] = [random(8), random(8)]
+    assert.equal(await store.progress(queue, 0), 0)
+    assert.equal(await store.progress(queue, 3), 3)
+    assert.equal(await store.progress(queue, 4), 7)
+    assert.equal(await store.progress(queue, 0), 7)
+    assert.equal(await store.progress(other, 0), 0)
+  })
+
   // Issue
 
   it('A new verification is queued as version 1.', async ({ store }) => {

@@ -63,6 +63,7 @@ export function createMemoryQueue(retry: Retry, concurrency: number): MemoryQueu
       add(job, 1)
       return 'done'
     },
+    depth: async () => waiting.length,
     subscribe(handler) {
       deliver = handler
       next()

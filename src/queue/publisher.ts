@@ -1,5 +1,6 @@
 /** The confirmed publisher in RabbitMQ, and the confirmed sending that the subscriber hands over by. */
 import type { ChannelModel, ConfirmChannel, Options } from 'amqplib'
+import { withDeadline } from '../deadline.ts'
 import type { Logger } from '../log.ts'
 import { type AmqpAddress, keepConnected } from './connection.ts'
 import { encodeJob, type Publisher, type PublishResult } from './queue.ts'
@@ -15,6 +16,9 @@ export interface RabbitOptions {
 /** Milliseconds until a publish without a confirm counts as unknown. */
 const CONFIRM_TIMEOUT = 2000
 
+/** Milliseconds that the broker has to say how much is in a queue. */
+const ASK_TIMEOUT = 1000
+
 /** Publishes without a confirm yet, after which further ones fail at once instead of piling up in memory. */
 const MAX_IN_FLIGHT = 1000
 
@@ -28,15 +32,22 @@ export async function connectPublisher(options: RabbitOptions): Promise<Publishe
     async setUp(model, fail) {
       const channel = await openChannel(model, fail)
       await declareQueues(channel, queuePrefix, [])
-      return confirmedSender(channel)
+      return { channel, send: confirmedSender(channel) }
     },
   })
+  const queue = sendQueue(queuePrefix)
   return {
     ready: () => connection.accepting(),
     async publish(job) {
-      const send = connection.session()
-      if (!send || !connection.accepting()) return 'failed'
-      return send(sendQueue(queuePrefix), encodeJob(job), jobProperties(job, 1))
+      const session = connection.session()
+      if (!session || !connection.accepting()) return 'failed'
+      return session.send(queue, encodeJob(job), jobProperties(job, 1))
+    },
+    async depth() {
+      const session = connection.session()
+      if (!session) throw new Error('RabbitMQ is not connected')
+      const asked = session.channel.checkQueue(queue)
+      return (await withDeadline(asked, ASK_TIMEOUT, 'RabbitMQ did not answer')).messageCount
     },
     close: () => connection.close(),
   }

@@ -22,6 +22,8 @@ export interface Publisher {
   /** Whether a publish can succeed now. */
   ready(): boolean
   publish(job: Job): Promise<PublishResult>
+  /** Jobs that wait for a consumer. Rejects when the broker cannot be asked now. */
+  depth(): Promise<number>
   close(): Promise<void>
 }
 

@@ -1,6 +1,7 @@
 /**
- * The outer budgets in Redis, in a slot of their own:
- *   b:BUDGET hash    the units spent, by sixtieths of the window.
+ * What is counted over all numbers, in a slot of its own:
+ *   b:BUDGET hash    an outer budget: the units spent, by sixtieths of the window.
+ *   q:QUEUE  string  the deliveries settled.
  */
 import { PRELUDE, script } from './script.ts'
 
@@ -79,5 +80,15 @@ for _, b in ipairs(a.budgets) do
   end
 end
 return 'null'
+`,
+)
+
+export const progress = script(
+  PRELUDE,
+  `
+local q = key('q', a.queue)
+local sum = a.more > 0 and redis.call('INCRBY', q, a.more) or redis.call('GET', q) or 0
+if a.more > 0 then redis.call('PEXPIRE', q, 3600000) end
+return tostring(sum)
 `,
 )

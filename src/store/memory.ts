@@ -4,6 +4,8 @@ import type * as contract from './store.ts'
 /** Expired rows that nobody asks for are swept out this often, in milliseconds. */
 const SWEEP_INTERVAL = 60_000
 
+const PROGRESS_TTL = 3_600_000
+
 interface Verification {
   phone: string
   purpose: string
@@ -76,6 +78,7 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
   const phones = createTable<Phone>(now)
   const proofs = createTable<Proof>(now)
   const units = createTable<Units>(now)
+  const progress = createTable<{ done: number; expires: number }>(now)
   let open = true
 
   return {
@@ -219,6 +222,12 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       if (!canOpen(row.redeemed.sealedPhone, keyIds)) return { verdict: 'foreign' }
       row.by = nonce
       return row.redeemed
+    },
+
+    async progress(queue, more) {
+      const { done } = progress.get(queue) ?? { done: 0 }
+      if (more > 0) progress.set(queue, { done: done + more, expires: now() + PROGRESS_TTL })
+      return done + more
     },
 
     async status(id, policy) {

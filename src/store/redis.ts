@@ -3,7 +3,7 @@ import { type Cluster, Redis, type RedisOptions } from 'ioredis'
 import { withDeadline } from '../deadline.ts'
 import type { Logger } from '../log.ts'
 import { shardOf } from '../secrets.ts'
-import { refund, spend } from './budget-scripts.ts'
+import { progress, refund, spend } from './budget-scripts.ts'
 import type { Script } from './script.ts'
 import * as scripts from './scripts.ts'
 import type { Store } from './store.ts'
@@ -49,6 +49,7 @@ export function createRedisStore(redis: RedisClient, close?: () => Promise<void>
       return verdict.verdict === 'spent' ? { ...verdict, reached: verdict.reached ?? [] } : verdict
     },
     refund: (budgets, at) => run(refund, BUDGETS, { budgets, at }),
+    progress: (queue, more) => run(progress, BUDGETS, { queue, more }),
     issue: (request, policy) => run(scripts.issue, shardOf(request.id), { ...request, policy }),
     published: (version) => run(scripts.published, shardOf(version.id), version),
     retract: (version) => run(scripts.retract, shardOf(version.id), version),

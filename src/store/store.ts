@@ -3,8 +3,8 @@
  *
  * Two implementations, one contract suite (test/store-contract.ts). All times are milliseconds on the store's own
  * clock, never on that of a web or worker process. Numbers, IP addresses and codes arrive here as MACs or sealed; the
- * store cannot read them, but for the id of the key that a sealed text begins with. Every operation but `spend` and
- * `refund` may be run twice with the same arguments, as happens after a cut connection: the second run answers like the
+ * store cannot read them, but for the id of the key that a sealed text begins with. Every operation but `spend`,
+ * `refund` and `progress` may be run twice with the same arguments, as happens after a cut connection: the second run answers like the
  * first and changes nothing.
  */
 
@@ -204,6 +204,8 @@ export interface VerificationStore {
   spend(budgets: Budget[]): Promise<SpendVerdict>
   /** Gives one unit of each budget back. Not safe to run twice: a unit too many may come back, never one too few. */
   refund(budgets: Budget[], at: number): Promise<void>
+  /** How many deliveries of a queue the consumers have settled, with `more` added; from 0 again after an idle hour. */
+  progress(queue: string, more: number): Promise<number>
   /** Cooldown, limits per number, idempotency, live verifications; then the new code. A refusal consumes nothing. */
   issue(request: IssueRequest, policy: Policy): Promise<IssueVerdict>
   /** Notes that the version's job is in the queue for certain, so that a repeat need not queue it again. */
@@ -229,6 +231,8 @@ export interface DeliveryStore {
   claim(request: ClaimRequest): Promise<ClaimVerdict>
   /** Records what came of a claimed attempt. False if the claim is no longer the current one. */
   complete(request: CompleteRequest): Promise<boolean>
+  /** As above. Run twice, it adds twice. */
+  progress(queue: string, more: number): Promise<number>
 }
 
 export interface Store extends VerificationStore, DeliveryStore {

@@ -1,0 +1,29 @@
+/** Tells the store how many deliveries are settled: the web half works out from it how far the consumers are behind. */
+import type { Handler } from './queue/queue.ts'
+import type { DeliveryStore } from './store/store.ts'
+
+/** Milliseconds. */
+const INTERVAL = 1000
+
+export function withProgress(
+  handler: Handler,
+  store: Pick<DeliveryStore, 'progress'>,
+  queue: string,
+): Handler {
+  let settled = 0
+
+  function report(): void {
+    // Not tried again: a pace that is told too low for a moment does no harm.
+    store.progress(queue, settled).catch(() => {})
+    settled = 0
+  }
+
+  return {
+    ...handler,
+    async deliver(job, attempt) {
+      const disposition = await handler.deliver(job, attempt)
+      if (settled++ === 0) setTimeout(report, INTERVAL).unref()
+      return disposition
+    },
+  }
+}
