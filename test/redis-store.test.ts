@@ -9,7 +9,7 @@ import { Redis, type RedisOptions } from 'ioredis'
 import { sealCode, sealPhone } from '../src/sealed.ts'
 import { createSecrets } from '../src/secrets.ts'
 import { createRedisStore, openRedis } from '../src/store/redis.ts'
-import type { Store } from '../src/store/store.ts'
+import type { ClaimRequest, OutlookStore, Store } from '../src/store/store.ts'
 import {
   claimOf,
   freePolicy,
@@ -68,7 +68,7 @@ async function advance(ms: number): Promise<void> {
 testStore('redis', async () => ({ store: createRedisStore(redis), now, advance }))
 
 /** A store whose keys are told apart by a prefix of their own. */
-async function openStore(): Promise<{ store: Store; prefix: string }> {
+async function openStore(): Promise<{ store: Store & OutlookStore; prefix: string }> {
   const prefix = `${RUN}${random(12)}:`
   return { store: createRedisStore(await client({ keyPrefix: prefix })), prefix }
 }
@@ -210,6 +210,9 @@ test('redis: What has been sent is forgotten, and a success leaves nothing of th
   assert.equal((await holders(resend.code)).length, 1)
   await store.claim({ ...claim, attempt: 2 })
   await store.complete({ ...claim, attempt: 2, result: 'failed' })
+  assert.equal((await holders(resend.code)).length, 1)
+  await store.claim({ ...claim, attempt: 3 })
+  await store.complete({ ...claim, attempt: 3, result: 'sent' })
   assert.deepEqual(await holders(resend.code), [])
   assert.equal((await holders(resend.mac)).length, 1)
 
@@ -236,6 +239,31 @@ test('redis: The log of a number is no longer than what its limits look back.', 
   }
   const [log] = (await keysOf(prefix)).filter((key) => key.includes('}:s:'))
   assert.ok((await raw.zcard(log as string)) <= 3)
+})
+
+test('redis: What would become of an attempt can be asked, and nothing changes.', async () => {
+  const { store, prefix } = await openStore()
+  const request = newRequest()
+  const outlook = (changes: Partial<ClaimRequest> = {}) =>
+    store.outlook({ ...claimOf(request), ...changes })
+  assert.deepEqual(await outlook(), { verdict: 'unknown' })
+  await store.issue(request, freePolicy)
+  const state = async () =>
+    Promise.all((await keysOf(prefix)).toSorted().map((key) => raw.dump(key)))
+  const before = await state()
+  const free = await outlook()
+  assert.ok(free.verdict === 'free' && free.expiresIn > 59_000 && free.expiresIn <= freePolicy.ttl)
+  assert.deepEqual(await outlook({ minRemaining: 60_000 }), { verdict: 'expired' })
+  assert.deepEqual(await state(), before)
+
+  const claim = claimOf(request)
+  await store.claim(claim)
+  assert.equal((await outlook({ attempt: 2 })).verdict, 'busy')
+  await store.complete({ ...claim, result: 'failed' })
+  assert.deepEqual(await outlook(), { verdict: 'done', result: 'failed' })
+  assert.equal((await outlook({ attempt: 2 })).verdict, 'free')
+  await store.issue(resendOf(request), freePolicy)
+  assert.deepEqual(await outlook({ attempt: 2 }), { verdict: 'superseded' })
 })
 
 test('redis: A server that has forgotten the scripts gets them again.', async () => {

@@ -10,7 +10,8 @@ export const retryQueue = (prefix: string, seconds: number) => `${prefix}.retry.
 export const ATTEMPT = 'x-attempt'
 export const REASON = 'x-reason'
 
-const DEAD_TTL = 24 * 60 * 60 * 1000
+/** Milliseconds that a dead letter is kept. */
+export const DEAD_TTL = 24 * 60 * 60 * 1000
 
 /**
  * Declares the queues, the dead one first: dead-lettering at least once holds a message back while its target is missing.

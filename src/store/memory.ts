@@ -273,7 +273,8 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       if (version < number || status === 'cancelled') return { verdict: 'superseded' }
       if (status === 'verified') return { verdict: 'done', result: 'sent' }
       if (attempt < current.attempt) return { verdict: 'duplicate' }
-      if (result && (attempt === current.attempt || result !== 'retry')) {
+      const over = result === 'sent' || result === 'unknown'
+      if (result && (attempt === current.attempt || over)) {
         const here = result === 'unknown' && holder === current.holder
         return here ? { verdict: 'unanswered' } : { verdict: 'done', result }
       }
@@ -308,7 +309,7 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       if (current.attempt !== attempt || current.holder !== holder) return false
       current.result = result
       if (current.status === 'sending') current.status = AFTER[result]
-      if (result !== 'retry') settle(current, current.status)
+      if (result === 'sent' || result === 'unknown') settle(current, current.status)
       return true
     },
   }

@@ -6,7 +6,7 @@ import { shardOf } from '../secrets.ts'
 import { progress, refund, spend } from './budget-scripts.ts'
 import type { Script } from './script.ts'
 import * as scripts from './scripts.ts'
-import type { Store } from './store.ts'
+import type { OutlookStore, Store } from './store.ts'
 
 /** What can run the scripts: an ioredis client for one server or for a cluster. */
 export type RedisClient = Redis | Cluster
@@ -22,7 +22,10 @@ const START_TIMEOUT = 3000
 
 const PREFIX = 'sms-verify:'
 
-export function createRedisStore(redis: RedisClient, close?: () => Promise<void>): Store {
+export function createRedisStore(
+  redis: RedisClient,
+  close?: () => Promise<void>,
+): Store & OutlookStore {
   /** Runs one script on the keys of one shard. Rejects when Redis cannot answer now; the caller must not guess. */
   async function run<Answer>(script: Script, shard: string, argument: object): Promise<Answer> {
     if (redis.status !== 'ready') throw new Error(`Redis is not connected (${redis.status})`)
@@ -67,6 +70,8 @@ export function createRedisStore(redis: RedisClient, close?: () => Promise<void>
     unlock: (phone) => run(scripts.unlock, shardOf(phone), { phone }),
     erase: (phone) => run(scripts.erase, shardOf(phone), { phone }),
     claim: (request) => run(scripts.claim, shardOf(request.id), request),
+    outlook: (request) =>
+      run(scripts.claim, shardOf(request.id), { ...request, again: true, dryRun: true }),
     complete: (request) => run(scripts.complete, shardOf(request.id), request),
   }
 }

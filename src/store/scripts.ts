@@ -280,7 +280,8 @@ if not version or a.version > version then return answer('unknown') end
 if a.version < version or status == 'cancelled' then return answer('superseded') end
 if status == 'verified' then return answer('done', { result = 'sent' }) end
 if a.attempt < attempt then return answer('duplicate') end
-if result and (a.attempt == attempt or result ~= 'retry') then
+-- What has failed for good gets a further attempt only where an operator replays its dead letter.
+if result and (a.attempt == attempt or result == 'sent' or result == 'unknown') then
   if result == 'unknown' and holder == a.holder then return answer('unanswered') end
   return answer('done', { result = result })
 end
@@ -293,6 +294,7 @@ if unanswered and tonumber(lease) > now then return answer('busy', { wait = leas
 local mac, code, sealed = read_code(a.id)
 local left = redis.call('PTTL', c)
 if not code or left < a.minRemaining then
+  if a.dryRun then return answer('expired') end
   if mac and attempt > 0 then
     -- An earlier attempt may have arrived: what it brought goes on verifying.
     write_code(a.id, { mac, false, sealed, false }, 'KEEPTTL')
@@ -304,6 +306,7 @@ if not code or left < a.minRemaining then
   return answer('expired')
 end
 
+if a.dryRun then return answer('free', { expiresIn = left }) end
 if unanswered and not a.again then
   redis.call('HSET', v, 'attempt', a.attempt, 'holder', a.holder, 'result', 'unknown', 'status', 'sent')
   write_code(a.id, { mac, false, sealed, false }, 'KEEPTTL')
@@ -330,9 +333,9 @@ if tonumber(version) ~= a.version or tonumber(attempt) ~= a.attempt or holder ~=
 local after = { sent = 'sent', retry = 'queued', failed = 'failed', unknown = 'sent' }
 redis.call('HSET', v, 'result', a.result)
 if status == 'sending' then redis.call('HSET', v, 'status', after[a.result]) end
--- Settled: what could be sent is no longer needed, the MAC goes on verifying.
+-- Sent, as far as is known: what could be sent is no longer needed, the MAC goes on verifying.
 local mac, _, sealed = read_code(a.id)
-if mac and a.result ~= 'retry' then write_code(a.id, { mac, false, sealed, false }, 'KEEPTTL') end
+if mac and (a.result == 'sent' or a.result == 'unknown') then write_code(a.id, { mac, false, sealed, false }, 'KEEPTTL') end
 return 'true'
 `,
 )

@@ -141,7 +141,7 @@ export interface ClaimRequest {
   again: boolean
 }
 
-/** What `complete` recorded: settled for good, or to be tried again. */
+/** What `complete` recorded: settled, to be tried again by itself, or only when somebody asks for a further attempt. */
 export type AttemptResult = 'sent' | 'retry' | 'failed' | 'unknown'
 
 export type ClaimVerdict =
@@ -155,7 +155,7 @@ export type ClaimVerdict =
       /** An earlier claim of this attempt ended without a result, so the SMS may be a second one. */
       again: boolean
     }
-  /** This attempt has been made: `result` says what came of it. */
+  /** This attempt has been made, or none is to be made any more: `result` says what came of it. */
   | { verdict: 'done'; result: AttemptResult }
   /** A later attempt has been claimed already: this message is a copy. */
   | { verdict: 'duplicate' }
@@ -167,6 +167,11 @@ export type ClaimVerdict =
   | { verdict: 'expired' }
   | { verdict: 'superseded' }
   | { verdict: 'unknown' }
+
+/** What would become of an attempt; `free` if it would be sent. */
+export type OutlookVerdict =
+  | { verdict: 'free'; expiresIn: number }
+  | Exclude<ClaimVerdict, { verdict: 'send' | 'unanswered' }>
 
 export interface CompleteRequest {
   id: string
@@ -233,6 +238,14 @@ export interface DeliveryStore {
   complete(request: CompleteRequest): Promise<boolean>
   /** As above. Run twice, it adds twice. */
   progress(queue: string, more: number): Promise<number>
+}
+
+/** What an operator needs; only where there is a broker with dead letters in it. */
+export interface OutlookStore {
+  /** What `claim` would say, where it may send again. Changes nothing. */
+  outlook(
+    request: Pick<ClaimRequest, 'id' | 'version' | 'attempt' | 'minRemaining'>,
+  ): Promise<OutlookVerdict>
 }
 
 export interface Store extends VerificationStore, DeliveryStore {
