@@ -33,6 +33,9 @@ export interface SubscriberOptions extends RabbitOptions {
 /** Milliseconds between tries to hand a delivery over. */
 const HAND_OVER_PAUSE = 500
 
+/** Milliseconds that `close` waits for the broker to stop delivering; a silent one would be missed much later. */
+const CANCEL_TIMEOUT = 1000
+
 /** Milliseconds that `close` waits for deliveries in hand; longer than a slow provider and a slow store may take. */
 const DRAIN_TIMEOUT = 20_000
 
@@ -138,13 +141,10 @@ export async function connectSubscriber(
     ready: () => consuming.session() !== undefined && handOver.accepting(),
     async close() {
       closing = true
-      await consuming
-        .session()
-        ?.stop()
-        .catch(() => {})
+      const cancelled = consuming.session()?.stop()
+      await withDeadline(Promise.resolve(cancelled), CANCEL_TIMEOUT, 'not done').catch(() => {})
       await withDeadline(Promise.all(inHand), DRAIN_TIMEOUT, 'not done').catch(() => {})
-      await consuming.close()
-      await handOver.close()
+      await Promise.all([consuming.close(), handOver.close()])
     },
   }
 }
