@@ -15,7 +15,7 @@ interface Victim {
   ms: number
 }
 
-const FAULTS: Record<string, (victim: Victim) => Promise<unknown> | void> = {
+const FAULTS: Record<string, (victim: Victim) => unknown> = {
   cut: ({ proxy }) => proxy.cut(),
   'cut at a byte of the next connection': ({ proxy, chance }) => {
     proxy.cutAt = { from: chance.pick(['client', 'server']), bytes: chance.between(0, HELLO) }
