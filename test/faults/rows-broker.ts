@@ -1,5 +1,6 @@
 /** Rows in which RabbitMQ suffers, or the way to it. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { hasRecovered, memoryAlarm } from './alarm.ts'
 import { cutOne, every, killBroker, killOne } from './nemesis.ts'
 import { poison, poisonIsDead } from './poison.ts'
 import type { Row } from './row.ts'
@@ -65,6 +66,32 @@ export const BROKER_ROWS: Row[] = [
       await sleep(scene.chance.between(4000, 8000))
       await killBroker(scene)
     },
+  },
+  {
+    name: 'cluster',
+    title: 'cluster of three, SIGKILL of one node after the other',
+    sends: 3000,
+    broker: 'cluster',
+    load: { rate: 60 },
+    async plan({ world, nodes, chance }) {
+      for (const node of nodes) {
+        await sleep(chance.between(1000, 4000))
+        await world.fault(`SIGKILL of ${node.url}`, async () => {
+          await node.kill()
+          await sleep(2000)
+          await node.restart()
+        })
+      }
+    },
+  },
+  {
+    name: 'memory-alarm',
+    title: 'memory alarm 30 s',
+    sends: 5000,
+    broker: 'own',
+    load: { rate: 140, pause: 8000 },
+    plan: memoryAlarm,
+    check: hasRecovered,
   },
   {
     name: 'tcp-cut-server',

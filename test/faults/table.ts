@@ -19,6 +19,7 @@ const HEAD = [
   'Ends',
   'Slowest SMS',
   'Heal time',
+  'Also measured',
 ]
 
 /** The rounds of one run of one row in one. */
@@ -37,6 +38,7 @@ export function sumUp(rounds: RowResult[]): RowResult {
     ) as RowResult['ends'],
     slowest: Math.max(...rounds.map(({ slowest }) => slowest)),
     heal: Math.max(...rounds.map(({ heal }) => heal)),
+    notes: rounds.flatMap(({ notes }) => notes),
     problems: rounds.flatMap(({ problems }) => problems),
   }
 }
@@ -75,6 +77,7 @@ function cells(result: RowResult): string[] {
     shown.join(', '),
     seconds(result.slowest),
     seconds(result.heal),
+    result.notes.join('; '),
   ]
 }
 
