@@ -82,7 +82,9 @@ export async function connectSubscriber(
 
     const [queue, properties] = onward(message, job, disposition)
     while (!isLost()) {
-      const result = await handOver.session()?.(queue, message.content, properties)
+      // What is written during an alarm is taken after it, every further copy too.
+      const send = handOver.accepting() ? handOver.session() : undefined
+      const result = await send?.(queue, message.content, properties)
       if (result === 'done') return true
       await sleep(HAND_OVER_PAUSE)
     }
