@@ -32,7 +32,7 @@ export async function memoryAlarm(scene: Scene): Promise<void> {
     const from = Date.now() + NOTICE
     let most = 0
     while (Date.now() < from + ALARM) {
-      await sleep(1000)
+      await sleep(5000)
       most = Math.max(most, (await server?.openings())?.rss ?? 0)
     }
     const growth = most - before

@@ -89,7 +89,8 @@ export const BROKER_ROWS: Row[] = [
     title: 'memory alarm 30 s',
     sends: 5000,
     broker: 'own',
-    load: { rate: 140, pause: 8000 },
+    // Still going on when the alarm is over, to see how soon a new send gets through.
+    load: { rate: 110, pause: 8000 },
     plan: memoryAlarm,
     check: hasRecovered,
   },
