@@ -1,7 +1,7 @@
 /** Rows in which RabbitMQ suffers, or the way to it. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hasRecovered, memoryAlarm } from './alarm.ts'
-import { cutOne, every, killBroker, killOne } from './nemesis.ts'
+import { cutOne, deleteQueues, dropConfirms, every, killBroker, killOne } from './nemesis.ts'
 import { poison, poisonIsDead } from './poison.ts'
 import type { Row } from './row.ts'
 
@@ -119,18 +119,11 @@ export const BROKER_ROWS: Row[] = [
     small: 200,
     setting: { proxied: true },
     load: { rate: 80 },
-    async plan({ world, chance, small }) {
-      for (let i = 0; i < (small ? 1 : 5); i++) {
-        await sleep(chance.between(200, 1000))
-        await world.fault('confirms dropped, then cut', async () => {
-          for (const { links } of world.servers) if (links) links.amqp.mute = true
-          // Sometimes shorter than the 2 s that the publisher waits, sometimes longer.
-          await sleep(chance.between(500, 3000))
-          for (const { links } of world.servers) {
-            links?.amqp.cut()
-            if (links) links.amqp.mute = false
-          }
-        })
+    async plan(scene) {
+      for (let i = 0; i < (scene.small ? 1 : 5); i++) {
+        await sleep(scene.chance.between(200, 1000))
+        // Sometimes shorter than the 2 s that the publisher waits, sometimes longer.
+        await dropConfirms(scene, scene.chance.between(500, 3000))
       }
     },
   },
@@ -166,12 +159,10 @@ export const BROKER_ROWS: Row[] = [
     sends: 500,
     broker: 'own',
     load: { rate: 40 },
-    async plan({ world, chance }) {
+    async plan(scene) {
       for (let i = 0; i < 3; i++) {
-        await sleep(chance.between(1000, 3000))
-        await world.fault('queues deleted', async () => {
-          world.deleted += await world.broker.deleteQueues()
-        })
+        await sleep(scene.chance.between(1000, 3000))
+        await deleteQueues(scene)
       }
     },
   },

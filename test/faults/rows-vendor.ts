@@ -1,6 +1,7 @@
 /** Rows in which the vendor is slow, silent or away. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { logged } from './judge.ts'
+import { vendorDown } from './nemesis.ts'
 import { type Row, RUNS } from './row.ts'
 
 const WITH_KEYS = [
@@ -43,14 +44,10 @@ export const VENDOR_ROWS: Row[] = [
     sends: 1000,
     mayRepeat: true,
     load: { rate: 40 },
-    async plan({ world }) {
+    async plan(scene) {
       await sleep(1000)
       // Shorter than the 21 s of all retries together, so that each job has an attempt after it.
-      await world.fault('vendor down', async () => {
-        await world.vendor.down()
-        await sleep(20_000)
-        await world.vendor.up()
-      })
+      await vendorDown(scene, 20_000)
     },
     check({ ends, sends, dup }, { world, complain }) {
       const cut = world.vendor.received.filter(({ answered }) => !answered).length

@@ -1,4 +1,4 @@
-/** `npm run test:faults [row…] [supervisor] [-- --small --seed N --rounds N --write]` */
+/** `npm run test:faults [row…] [supervisor] [soak] [-- --small --seed N --rounds N --minutes N --write]` */
 import { parseArgs } from 'node:util'
 import type { RabbitMQ } from '../services/rabbitmq.ts'
 import { redisVersion, startRedis } from '../services/redis.ts'
@@ -7,6 +7,7 @@ import { buildPrograms } from './build.ts'
 import { play } from './play.ts'
 import type { RowResult } from './row.ts'
 import { ROWS } from './rows.ts'
+import { soakRow } from './soak.ts'
 import { playSupervisor, SUPERVISOR, supervisorLine } from './supervisor.ts'
 import { asTable, runName, writeSection, writeTable } from './table.ts'
 
@@ -16,17 +17,20 @@ const { values, positionals } = parseArgs({
     small: { type: 'boolean', default: false },
     seed: { type: 'string', default: '1' },
     rounds: { type: 'string' },
+    minutes: { type: 'string', default: '60' },
     write: { type: 'boolean', default: false },
   },
 })
 const { small, write } = values
-const names = [...ROWS.map(({ name }) => name), SUPERVISOR]
+const rows = [...ROWS, soakRow(Number(values.minutes))]
+const names = [...rows.map(({ name }) => name), SUPERVISOR]
 const unknown = positionals.filter((name) => !names.includes(name))
 if (unknown.length > 0) throw new Error(`no row ${unknown.join()}; there are ${names.join()}`)
-const chosen = ROWS.filter(({ name, small: isSmall }) =>
-  positionals.length > 0 ? positionals.includes(name) : !small || isSmall !== undefined,
-)
-
+// The soak takes an hour, and is played only by its name.
+const chosen =
+  positionals.length > 0
+    ? rows.filter(({ name }) => positionals.includes(name))
+    : ROWS.filter((row) => !small || row.small !== undefined)
 const seed = Number(values.seed)
 const rounds = values.rounds === undefined ? undefined : Number(values.rounds)
 
@@ -39,7 +43,7 @@ try {
       results.push(result)
       report(`${row.name}, ${runName(result.setting)}, ${result.seconds.toFixed(0)} s`, result)
     }
-    if (write) writeTable(results, ROWS, await versions())
+    if (write) writeTable(results, rows, await versions())
   }
   if (positionals.length === 0 || positionals.includes(SUPERVISOR)) await supervisor()
 } finally {

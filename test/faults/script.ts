@@ -73,12 +73,18 @@ function methodFrame(classId: number, methodId: number, args: Buffer): Buffer {
 }
 
 const PASSIVE = 1
-const DECLARE_MISSING = methodFrame(
+
+/** 404: there is no such queue. */
+export const DECLARE_MISSING = methodFrame(
   50,
   10,
   Buffer.from([0, 0, 7, ...Buffer.from('missing'), PASSIVE, 0, 0, 0, 0]),
 )
-const ACK_UNKNOWN = methodFrame(60, 80, Buffer.from([0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0]))
+
+/** 406: there is no such delivery. */
+export const ACK_UNKNOWN = methodFrame(60, 80, Buffer.from([0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0]))
+
+/** 501: that is no frame. */
 const NO_FRAME = Buffer.from([9, 0, 0, 0, 0, 0, 0, 0])
 
 /** Does two to five things to one side or the other, one after the other or at once. Some happen before the start. */
