@@ -20,6 +20,8 @@ export interface Proxy {
   delay: number
   /** Resets the first connection on which one side has said that many bytes, after these have passed; once. */
   cutAt: { from: Side; bytes: number } | undefined
+  /** Puts bytes of its own behind what the client of each connection has said. */
+  say(bytes: Buffer): void
   /** While frozen nothing passes, no end of a connection either; thawed, everything that waited does, as TCP would. */
   freeze(frozen: boolean): void
   /** Ends all connections and listens no more. */
@@ -37,11 +39,14 @@ export async function startProxy(t: TestContext, address: string): Promise<Proxy
 
 export async function openProxy(address: string): Promise<Proxy> {
   const sockets = new Set<Socket>()
+  const upstreams = new Set<Socket>()
   let frozen = false
   const server = createServer((client) => {
     if (proxy.refuse) return void client.resetAndDestroy()
     const { port, hostname } = new URL(proxy.target)
     const upstream = connect(Number(port), hostname)
+    upstreams.add(upstream)
+    upstream.on('close', () => upstreams.delete(upstream))
     for (const socket of [client, upstream]) {
       sockets.add(socket)
       socket.setNoDelay()
@@ -99,6 +104,9 @@ export async function openProxy(address: string): Promise<Proxy> {
     cutAt: undefined,
     cut() {
       for (const socket of sockets) socket.resetAndDestroy()
+    },
+    say(bytes) {
+      for (const upstream of upstreams) upstream.write(bytes)
     },
     freeze(frozenFromNow) {
       frozen = frozenFromNow

@@ -37,7 +37,7 @@ const SET_UP_TIMEOUT = 3000
 const START_TIMEOUT = 1000
 const CLOSE_TIMEOUT = 1000
 const BACKOFF_MIN = 100
-const BACKOFF_MAX = 10_000
+const BACKOFF_MAX = 3000
 const STEADY = 1000
 
 /** Seconds. A frozen peer is noticed after two to three of them. */

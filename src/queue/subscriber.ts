@@ -33,6 +33,9 @@ export interface SubscriberOptions extends RabbitOptions {
 /** Milliseconds between tries to hand a delivery over. */
 const HAND_OVER_PAUSE = 500
 
+/** Milliseconds that `close` waits for the broker to stop delivering; a silent one would be missed much later. */
+const CANCEL_TIMEOUT = 1000
+
 /** Milliseconds that `close` waits for deliveries in hand; longer than a slow provider and a slow store may take. */
 const DRAIN_TIMEOUT = 20_000
 
@@ -72,7 +75,9 @@ export async function connectSubscriber(
 
     const [queue, properties] = onward(received, job, disposition)
     while (!isLost()) {
-      const result = await handOver.session()?.(queue, content, properties)
+      // What is written during an alarm is taken after it, every further copy too.
+      const send = handOver.accepting() ? handOver.session() : undefined
+      const result = await send?.(queue, content, properties)
       if (result === 'done') return true
       await sleep(HAND_OVER_PAUSE)
     }
@@ -130,13 +135,10 @@ export async function connectSubscriber(
     ready: () => consuming.session() !== undefined && handOver.accepting(),
     async close() {
       closing = true
-      await consuming
-        .session()
-        ?.stop()
-        .catch(() => {})
+      const cancelled = consuming.session()?.stop()
+      await withDeadline(Promise.resolve(cancelled), CANCEL_TIMEOUT, 'not done').catch(() => {})
       await withDeadline(Promise.all(inHand), DRAIN_TIMEOUT, 'not done').catch(() => {})
-      await consuming.close()
-      await handOver.close()
+      await Promise.all([consuming.close(), handOver.close()])
     },
   }
 }

@@ -6,7 +6,7 @@ import type { Row } from './row.ts'
 export interface Brokers {
   /** What the row runs on; call `done` after it. */
   forRow(
-    row: Row,
+    row: Pick<Row, 'broker'>,
   ): Promise<{ rabbitmq: { url: string }[]; nodes: RabbitMQ[]; done(): Promise<void> }>
   version(): string
   stop(): Promise<void>

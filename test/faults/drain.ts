@@ -11,7 +11,7 @@ export type End = (typeof ENDS)[number]
 /** For each verification the ends that the consumers have logged, each once. */
 export type Ends = Map<string, Set<End>>
 
-/** Milliseconds without a line after which nothing is in hand any more: longer than a vendor may take. */
+/** Milliseconds without a line or a waiting message, after which nothing is in hand: longer than a vendor may take. */
 const QUIET = 11_000
 
 /** The same when of each open one it is known that an attempt was made: then no vendor is asked. */
@@ -49,15 +49,15 @@ export async function drain(world: World, load: Load, ms: number): Promise<Ends>
   let last = { lines: -1, at: Date.now() }
   while (Date.now() < deadline) {
     const lines = linesOf(world).length
-    if (lines !== last.lines) last = { lines, at: Date.now() }
+    const waiting = await world.broker.waiting()
+    if (lines !== last.lines || waiting !== 0) last = { lines, at: Date.now() }
     const ended = readEnds(world)
     const open = load.sends.flatMap(({ accepted }) =>
       accepted && !ended.has(accepted.id) ? [accepted.id] : [],
     )
     const tried = new Set(linesOf(world).flatMap(triedBefore))
     const quiet = open.every((id) => tried.has(id)) ? QUIET_TRIED : QUIET
-    const over = open.length === 0 || Date.now() - last.at > quiet
-    if (over && (await world.broker.waiting()) === 0) break
+    if (waiting === 0 && (open.length === 0 || Date.now() - last.at > quiet)) break
     await sleep(200)
   }
   // What was printed a moment ago is still in the pipe.

@@ -127,8 +127,8 @@ export async function judge(
 /** The codes to verify at most; each takes two requests. */
 const SAMPLE = 1000
 
-/** Seconds of its life that a code must still have to be tried. */
-const MARGIN = 5
+/** Milliseconds of its life that a code must still have to be tried. */
+const MARGIN = 5000
 
 async function verifyAll(
   world: World,
@@ -138,14 +138,16 @@ async function verifyAll(
 ): Promise<{ wrong: number; forgotten: number }> {
   const client = createClient()
   const port = world.ports[0] as number
-  const candidates = accepted.filter((send) => smsOf(send).length > 0)
+  const lives = ({ accepted }: Send, ms: number) =>
+    accepted !== undefined && accepted.at + accepted.expiresIn * 1000 > Date.now() + ms
+  const candidates = accepted.filter((send) => lives(send, MARGIN) && smsOf(send).length > 0)
   const sample = candidates.filter(() => chance.next() < SAMPLE / candidates.length)
   let wrong = 0
   let forgotten = 0
   const worker = async () => {
     for (let send = sample.pop(); send; send = sample.pop()) {
-      const { id = '', at = 0, expiresIn = 0 } = send.accepted ?? {}
-      if (Date.now() > at + (expiresIn - MARGIN) * 1000) continue
+      const { id } = send.accepted ?? {}
+      if (!lives(send, MARGIN)) continue
       const code = smsOf(send).at(-1)?.code ?? ''
       const first = await client.post(port, '/sms/verify', { id, code })
       const second = await client.post(port, '/sms/verify', { id, code })

@@ -38,3 +38,51 @@ export async function cutOne(scene: Scene, members: Member[]): Promise<void> {
     victim.links?.amqp.cut()
   })
 }
+
+/** For as long as that nothing passes between one of them and Redis and RabbitMQ. */
+export async function freezeOne(scene: Scene, members: Member[], ms: number): Promise<void> {
+  const victim = scene.chance.pick(members)
+  const freeze = (frozen: boolean) => {
+    victim.links?.redis.freeze(frozen)
+    victim.links?.amqp.freeze(frozen)
+  }
+  await scene.world.fault(`${victim.name} cut off for ${ms} ms`, async () => {
+    freeze(true)
+    await sleep(ms)
+    freeze(false)
+  })
+}
+
+/** What the broker says to the servers is lost, and in the end the connections are. */
+export async function dropConfirms({ world }: Scene, ms: number): Promise<void> {
+  await world.fault('confirms dropped, then cut', async () => {
+    for (const { links } of world.servers) if (links) links.amqp.mute = true
+    await sleep(ms)
+    for (const { links } of world.servers) {
+      links?.amqp.cut()
+      if (links) links.amqp.mute = false
+    }
+  })
+}
+
+export async function deleteQueues({ world }: Scene): Promise<void> {
+  await world.fault('queues deleted', async () => {
+    world.deleted += await world.broker.deleteQueues()
+  })
+}
+
+export async function killRedis({ world, chance }: Scene): Promise<void> {
+  await world.fault('SIGKILL of Redis', async () => {
+    await world.redis.kill()
+    await sleep(chance.between(0, 1000))
+    await world.redis.restart()
+  })
+}
+
+export async function vendorDown({ world }: Scene, ms: number): Promise<void> {
+  await world.fault('vendor down', async () => {
+    await world.vendor.down()
+    await sleep(ms)
+    await world.vendor.up()
+  })
+}

@@ -1,6 +1,8 @@
 /** Loaded in front of the programs under test: a clock that is wrong, a count of what is open, an end with the runner. */
 import { channel } from 'node:diagnostics_channel'
 import type { Socket } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 
 const skew = Number(process.env.FAULTS_CLOCK_SKEW ?? 0)
 if (skew !== 0) {
@@ -19,7 +21,13 @@ export interface Openings {
   /** Of all events of the sockets and of the process. */
   listeners: number
   timers: number
+  /** Bytes, after the garbage was collected. */
+  rss: number
+  heap: number
 }
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
 
 const sockets = new Set<WeakRef<Socket>>()
 channel('net.client.socket').subscribe((message) => {
@@ -34,11 +42,15 @@ function countOpenings(): Openings {
     return []
   })
   const emitters = [process as NodeJS.EventEmitter, ...open]
+  collectGarbage()
+  const { rss, heapUsed: heap } = process.memoryUsage()
   const listeners = emitters.flatMap((each) => each.eventNames().map((n) => each.listenerCount(n)))
   return {
     sockets: open.length,
     listeners: listeners.reduce((sum, count) => sum + count, 0),
     timers: process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length,
+    rss,
+    heap,
   }
 }
 

@@ -6,6 +6,8 @@ export interface Broker {
   prefix: string
   /** Messages that wait in the send and the retry queues; undefined while the broker does not tell. */
   waiting(): Promise<number | undefined>
+  /** Consumers of the send queue; undefined while the broker does not tell. */
+  consumers(): Promise<number | undefined>
   /** Takes everything out of the dead queue. */
   takeDead(): Promise<GetMessage[]>
   /** Puts messages of any form into the send queue, confirmed. */
@@ -49,6 +51,10 @@ export function openBroker(urls: string[], prefix: string): Broker {
         }
         return sum
       }).catch(() => undefined),
+    consumers: () =>
+      use(async (channel) => (await channel.checkQueue(`${prefix}.send`)).consumerCount).catch(
+        () => undefined,
+      ),
     takeDead: () =>
       use(async (channel) => {
         const taken: GetMessage[] = []

@@ -22,6 +22,8 @@ export interface Scene {
   small: boolean
   /** Says that something was not as promised. */
   complain(problem: string): void
+  /** Says what else was measured. */
+  note(measured: string): void
 }
 
 export interface Row {
@@ -55,6 +57,8 @@ export interface RowResult extends Verdict {
   rounds: number
   seed: number
   seconds: number
+  /** What else was measured. */
+  notes: string[]
 }
 
 const SETTING: Setting = {
@@ -113,8 +117,17 @@ export async function playRound(row: Row, options: RoundOptions): Promise<RowRes
     loading = false
   })
   const problems: string[] = []
-  const complain = (problem: string) => problems.push(problem)
-  const scene: Scene = { world, load, chance, nodes, loading: () => loading, small, complain }
+  const notes: string[] = []
+  const scene: Scene = {
+    world,
+    load,
+    chance,
+    nodes,
+    small,
+    loading: () => loading,
+    complain: (problem) => problems.push(problem),
+    note: (measured) => notes.push(measured),
+  }
   await Promise.all([loaded, row.plan?.(scene)])
   await Promise.all([...world.servers, ...world.consumers].map((program) => program.up()))
   await probe(scene)
@@ -129,7 +142,7 @@ export async function playRound(row: Row, options: RoundOptions): Promise<RowRes
   load.close()
   verdict.problems.push(...problems)
   const seconds = (Date.now() - startedAt) / 1000
-  return { ...verdict, row, setting, rounds: 1, seed, seconds }
+  return { ...verdict, row, setting, rounds: 1, seed, seconds, notes }
 }
 
 /** With a key that the vendor knows again, and at most once, no handset rings twice whatever happens. */

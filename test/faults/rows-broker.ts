@@ -1,6 +1,7 @@
 /** Rows in which RabbitMQ suffers, or the way to it. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { cutOne, every, killBroker, killOne } from './nemesis.ts'
+import { hasRecovered, memoryAlarm } from './alarm.ts'
+import { cutOne, deleteQueues, dropConfirms, every, killBroker, killOne } from './nemesis.ts'
 import { poison, poisonIsDead } from './poison.ts'
 import type { Row } from './row.ts'
 
@@ -67,6 +68,33 @@ export const BROKER_ROWS: Row[] = [
     },
   },
   {
+    name: 'cluster',
+    title: 'cluster of three, SIGKILL of one node after the other',
+    sends: 3000,
+    broker: 'cluster',
+    load: { rate: 60 },
+    async plan({ world, nodes, chance }) {
+      for (const node of nodes) {
+        await sleep(chance.between(1000, 4000))
+        await world.fault(`SIGKILL of ${node.url}`, async () => {
+          await node.kill()
+          await sleep(2000)
+          await node.restart()
+        })
+      }
+    },
+  },
+  {
+    name: 'memory-alarm',
+    title: 'memory alarm 30 s',
+    sends: 5000,
+    broker: 'own',
+    // Still going on when the alarm is over, to see how soon a new send gets through.
+    load: { rate: 110, pause: 8000 },
+    plan: memoryAlarm,
+    check: hasRecovered,
+  },
+  {
     name: 'tcp-cut-server',
     title: 'TCP cut every 2 s, API side',
     sends: 3000,
@@ -91,18 +119,11 @@ export const BROKER_ROWS: Row[] = [
     small: 200,
     setting: { proxied: true },
     load: { rate: 80 },
-    async plan({ world, chance, small }) {
-      for (let i = 0; i < (small ? 1 : 5); i++) {
-        await sleep(chance.between(200, 1000))
-        await world.fault('confirms dropped, then cut', async () => {
-          for (const { links } of world.servers) if (links) links.amqp.mute = true
-          // Sometimes shorter than the 2 s that the publisher waits, sometimes longer.
-          await sleep(chance.between(500, 3000))
-          for (const { links } of world.servers) {
-            links?.amqp.cut()
-            if (links) links.amqp.mute = false
-          }
-        })
+    async plan(scene) {
+      for (let i = 0; i < (scene.small ? 1 : 5); i++) {
+        await sleep(scene.chance.between(200, 1000))
+        // Sometimes shorter than the 2 s that the publisher waits, sometimes longer.
+        await dropConfirms(scene, scene.chance.between(500, 3000))
       }
     },
   },
@@ -138,12 +159,10 @@ export const BROKER_ROWS: Row[] = [
     sends: 500,
     broker: 'own',
     load: { rate: 40 },
-    async plan({ world, chance }) {
+    async plan(scene) {
       for (let i = 0; i < 3; i++) {
-        await sleep(chance.between(1000, 3000))
-        await world.fault('queues deleted', async () => {
-          world.deleted += await world.broker.deleteQueues()
-        })
+        await sleep(scene.chance.between(1000, 3000))
+        await deleteQueues(scene)
       }
     },
   },

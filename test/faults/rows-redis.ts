@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { openProxy } from '../proxy.ts'
 import { startRedis } from '../services/redis.ts'
+import { killRedis } from './nemesis.ts'
 import type { Row, Scene } from './row.ts'
 import { DURABLE } from './world.ts'
 
@@ -13,14 +14,10 @@ export const REDIS_ROWS: Row[] = [
     sends: 3000,
     small: 300,
     mayRepeat: true,
-    async plan({ world, chance, small }) {
-      for (let i = 0; i < (small ? 1 : 3); i++) {
-        await sleep(chance.between(500, 3000))
-        await world.fault('SIGKILL of Redis', async () => {
-          await world.redis.kill()
-          await sleep(chance.between(0, 1000))
-          await world.redis.restart()
-        })
+    async plan(scene) {
+      for (let i = 0; i < (scene.small ? 1 : 3); i++) {
+        await sleep(scene.chance.between(500, 3000))
+        await killRedis(scene)
       }
     },
   },

@@ -4,8 +4,6 @@ import { ENDS } from './drain.ts'
 import type { Row, RowResult } from './row.ts'
 
 const FILE = 'docs/reliability.md'
-const BEGIN = '<!-- faults: written by npm run test:faults -- --write -->'
-const END = '<!-- /faults -->'
 
 const HEAD = [
   'Fault',
@@ -21,6 +19,7 @@ const HEAD = [
   'Ends',
   'Slowest SMS',
   'Heal time',
+  'Also measured',
 ]
 
 /** The rounds of one run of one row in one. */
@@ -39,6 +38,7 @@ export function sumUp(rounds: RowResult[]): RowResult {
     ) as RowResult['ends'],
     slowest: Math.max(...rounds.map(({ slowest }) => slowest)),
     heal: Math.max(...rounds.map(({ heal }) => heal)),
+    notes: rounds.flatMap(({ notes }) => notes),
     problems: rounds.flatMap(({ problems }) => problems),
   }
 }
@@ -77,6 +77,7 @@ function cells(result: RowResult): string[] {
     shown.join(', '),
     seconds(result.slowest),
     seconds(result.heal),
+    result.notes.join('; '),
   ]
 }
 
@@ -88,15 +89,11 @@ export function asTable(results: RowResult[]): string {
 
 /** Replaces the lines of these results and keeps those of the others, in the order of the rows. */
 export function writeTable(results: RowResult[], rows: Row[], versions: string): void {
-  const text = readFileSync(FILE, 'utf8')
-  const [before, rest = ''] = text.split(BEGIN)
-  const [old = '', after] = rest.split(END)
-  if (after === undefined) throw new Error(`${FILE}: expected ${BEGIN} and ${END}`)
   const lines = new Map<string, string>()
   const keyOf = (fault = '', run = '') => `${fault.trim()}|${run.trim()}`
-  for (const kept of old.split('\n').filter((each) => each.startsWith('| '))) {
+  for (const kept of readSection(TABLE).split('\n')) {
     const [, fault, run] = kept.split('|')
-    lines.set(keyOf(fault, run), kept)
+    if (run !== undefined) lines.set(keyOf(fault, run), kept)
   }
   for (const result of results) {
     const [fault, run] = cells(result)
@@ -108,6 +105,27 @@ export function writeTable(results: RowResult[], rows: Row[], versions: string):
     .filter(([key]) => place(key) >= 0)
     .sort(([one], [other]) => place(one) - place(other))
   const table = [line(HEAD), line(HEAD.map(() => '---')), ...sorted.map(([, text]) => text)]
-  const written = `${BEGIN}\n\n${versions}\n\n${table.join('\n')}\n\n${END}`
-  writeFileSync(FILE, `${before}${written}${after}`)
+  writeSection(TABLE, `${versions}\n\n${table.join('\n')}`)
+}
+
+const TABLE = 'faults'
+
+/** Replaces what stands between the two comments of that name. */
+export function writeSection(name: string, text: string): void {
+  const page = readFileSync(FILE, 'utf8')
+  const [begin, end] = sectionOf(page, name)
+  writeFileSync(FILE, `${page.slice(0, begin)}\n\n${text}\n\n${page.slice(end)}`)
+}
+
+const readSection = (name: string): string => {
+  const page = readFileSync(FILE, 'utf8')
+  return page.slice(...sectionOf(page, name))
+}
+
+function sectionOf(page: string, name: string): [begin: number, end: number] {
+  const before = `<!-- ${name}: written by npm run test:faults -- --write -->`
+  const begin = page.indexOf(before)
+  const end = page.indexOf(`<!-- /${name} -->`)
+  if (begin < 0 || end < begin) throw new Error(`${FILE}: expected ${before} and its end`)
+  return [begin + before.length, end]
 }

@@ -1,0 +1,182 @@
+/** Random scripts of faults on the connections alone, and a cut at every byte of their set-up. */
+import { randomBytes } from 'node:crypto'
+import type { Side } from '../proxy.ts'
+import type { RabbitMQ } from '../services/rabbitmq.ts'
+import { openPair, type Pair, type Sent } from './pair.ts'
+import { chanceFrom } from './random.ts'
+import { HELLO, playScript } from './script.ts'
+import { eventually } from './world.ts'
+
+/** On the command line. */
+export const SUPERVISOR = 'supervisor'
+
+export interface SupervisorResult {
+  scripts: number
+  cuts: number
+  confirmed: number
+  delivered: number
+  /** Confirmed before their queue was deleted, and not delivered. */
+  deleted: number
+  /** Milliseconds from the end of the last fault until a job sent after it was delivered; of each script. */
+  heals: number[]
+  /** Milliseconds, the longest of each. */
+  start: number
+  close: number
+  problems: string[]
+}
+
+export interface SupervisorOptions {
+  rabbitmq: RabbitMQ
+  scripts: number
+  /** Bytes between two cuts. */
+  stride: number
+  seed: number
+}
+
+/** Milliseconds. */
+const HEAL = 5000
+const START = 10_500
+const CLOSE = 10_000
+
+/** Scripts at once; most of each is waiting. */
+const AT_ONCE = 12
+
+/** The last ones have a memory alarm, which everybody on the broker feels, so they run alone. */
+const ALARMS = 4
+
+export async function playSupervisor(options: SupervisorOptions): Promise<SupervisorResult> {
+  const { rabbitmq, scripts, stride, seed } = options
+  const result: SupervisorResult = {
+    scripts,
+    cuts: 0,
+    confirmed: 0,
+    delivered: 0,
+    deleted: 0,
+    heals: [],
+    start: 0,
+    close: 0,
+    problems: [],
+  }
+  const onRejection = (reason: unknown) => result.problems.push(`unhandledRejection: ${reason}`)
+  const onException = (error: unknown) => result.problems.push(`uncaughtException: ${error}`)
+  process.on('unhandledRejection', onRejection)
+  process.on('uncaughtException', onException)
+  try {
+    const seeds = Array.from({ length: scripts }, (_, i) => seed + i)
+    const alarms = seeds.splice(scripts - Math.min(ALARMS, Math.floor(scripts / 50)))
+    await sideBySide(seeds, (one) => playOne(options, one, false, result))
+    for (const one of alarms) await playOne(options, one, true, result)
+    const offsets = Array.from({ length: Math.ceil(HELLO / stride) }, (_, i) => 1 + i * stride)
+    await sideBySide(offsets, (bytes) => cutAtByte(rabbitmq.url, bytes, result))
+  } finally {
+    process.off('unhandledRejection', onRejection)
+    process.off('uncaughtException', onException)
+  }
+  return result
+}
+
+async function sideBySide<T>(items: T[], play: (item: T) => Promise<void>): Promise<void> {
+  const waiting = [...items]
+  const worker = async () => {
+    for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await play(item)
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, worker))
+}
+
+const newPair = ({ url }: { url: string }) =>
+  openPair(url, `supervisor-${process.pid}-${randomBytes(4).toString('hex')}`)
+
+async function playOne(
+  { rabbitmq }: SupervisorOptions,
+  seed: number,
+  alarm: boolean,
+  result: SupervisorResult,
+): Promise<void> {
+  const chance = chanceFrom(seed)
+  const pair = await newPair(rabbitmq)
+  const complain = (what: string) => result.problems.push(`script ${seed}: ${what}`)
+  await playScript(pair, chance, alarm ? rabbitmq : undefined, async () => {
+    pair.keepSending()
+    const longest = await pair.start()
+    result.start = Math.max(result.start, longest)
+    if (longest > START) complain(`a start took ${longest} ms`)
+  })
+  await works(pair, complain, result)
+  const frozen = chance.next() < 0.3
+  if (frozen) for (const proxy of pair.proxies) proxy.freeze(true)
+  const took = await pair.close()
+  result.close = Math.max(result.close, took)
+  if (took > CLOSE) complain(`closed after ${took} ms${frozen ? ', with a silent peer' : ''}`)
+  await pair.clear()
+}
+
+/** After the last fault all is as if there had been none. */
+async function works(
+  pair: Pair,
+  complain: (what: string) => void,
+  result: SupervisorResult,
+): Promise<void> {
+  const liftedAt = Date.now()
+  const sent = () => [...pair.jobs.values()]
+  const arrived = () =>
+    pair.ready() && sent().some(({ at, deliveredAt }) => at >= liftedAt && deliveredAt)
+  const healed = await eventually(arrived, 20_000)
+  const took = Date.now() - liftedAt
+  result.heals.push(took)
+  if (!healed || took > HEAL) complain(`a job came through ${took} ms after the last fault`)
+  await pair.stopSending()
+
+  const isLost = ({ at, result, deliveredAt }: Sent) =>
+    result === 'done' && !deliveredAt && !(pair.deletedAt && at <= pair.deletedAt)
+  await eventually(() => !sent().some(isLost), 20_000)
+  const confirmed = sent().filter(({ result }) => result === 'done')
+  const delivered = confirmed.filter(({ deliveredAt }) => deliveredAt)
+  const lost = sent().filter(isLost).length
+  result.confirmed += confirmed.length
+  result.delivered += delivered.length
+  result.deleted += confirmed.length - delivered.length - lost
+  if (lost > 0) complain(`${lost} of ${confirmed.length} confirmed jobs were not delivered`)
+
+  let consumers: number | undefined
+  const one = await eventually(async () => {
+    consumers = await pair.broker.consumers()
+    return consumers === 1
+  }, 5000)
+  if (!one) complain(`${consumers} consumers on the send queue`)
+}
+
+/** Each side's connection is cut once as it is made and once as it is made again, by either peer. */
+async function cutAtByte(url: string, bytes: number, result: SupervisorResult): Promise<void> {
+  for (const from of ['client', 'server'] satisfies Side[]) {
+    const pair = await newPair({ url })
+    const complain = (what: string) => result.problems.push(`cut at ${bytes} of ${from}: ${what}`)
+    const arm = () => {
+      for (const proxy of pair.proxies) proxy.cutAt = { from, bytes }
+      result.cuts += pair.proxies.length
+    }
+    arm()
+    pair.keepSending()
+    await pair.start()
+    arm()
+    for (const proxy of pair.proxies) proxy.cut()
+    await eventually(() => pair.ready(), HEAL)
+    for (const proxy of pair.proxies) proxy.cutAt = undefined
+    await works(pair, complain, result)
+    await pair.close()
+    await pair.clear()
+  }
+}
+
+/** One line for the table's page. */
+export function supervisorLine(result: SupervisorResult, seed: number): string {
+  const { scripts, cuts, confirmed, delivered, deleted, heals, start, close, problems } = result
+  const sorted = [...heals].sort((one, other) => one - other)
+  const seconds = (ms = 0) => `${(ms / 1000).toFixed(2)} s`
+  const quantile = (part: number) => seconds(sorted[Math.floor((sorted.length - 1) * part)])
+  return [
+    `${scripts} scripts from seed ${seed} and ${cuts} cuts in the set-up:`,
+    `${confirmed} jobs confirmed, ${delivered} delivered, ${deleted} deleted with their queue;`,
+    `through again after ${quantile(0.5)} (median), ${quantile(0.99)} (99 %), ${quantile(1)} (longest);`,
+    `longest start ${seconds(start)}, longest close ${seconds(close)}; ${problems.length} problems.`,
+  ].join(' ')
+}
