@@ -74,10 +74,13 @@ export async function openPair(url: string, queuePrefix: string): Promise<Pair> 
         untilUp(async () => {
           subscriber = await connectSubscriber(
             { ...options(proxies[1]), retry: RETRY, concurrency: 10 },
-            async ({ id }) => {
-              const job = jobs.get(id)
-              if (job) job.deliveredAt ??= Date.now()
-              return { next: 'ack' }
+            {
+              async deliver({ id }) {
+                const job = jobs.get(id)
+                if (job) job.deliveredAt ??= Date.now()
+                return { next: 'ack' }
+              },
+              unreadable: () => ({ next: 'ack' }),
             },
           )
         }),
