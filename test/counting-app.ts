@@ -5,6 +5,7 @@ import fastifyRedis from '@fastify/redis'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { Redis } from 'ioredis'
 import { smsVerify } from '../src/plugin.ts'
+import { progress } from '../src/store/budget-scripts.ts'
 import { openBroker } from './broker.ts'
 import { connected, newPhone, newQueuePrefix, REDIS_URL } from './helper.ts'
 
@@ -26,11 +27,13 @@ export async function countingApp(
     await client.quit()
   })
   let count = 0
+  // Once a second the app looks by itself at how far the consumers are.
+  const ofNoRequest = new Set<unknown>([progress.sha, progress.lua])
   for (const command of ['eval', 'evalsha'] as const) {
     const run = client[command].bind(client) as (...args: unknown[]) => Promise<unknown>
     Object.assign(client, {
       [command]: (...args: unknown[]) => {
-        count++
+        if (!ofNoRequest.has(args[0])) count++
         return run(...args)
       },
     })
