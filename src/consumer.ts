@@ -150,7 +150,7 @@ export async function startConsumer(options: ConsumerOptions): Promise<Consumer>
 }
 
 async function openStore(redis: RedisAddress | RedisClient, logger: Logger): Promise<Store> {
-  if (isRedisClient(redis)) return createRedisStore(await readyClient(redis))
+  if (isRedisClient(redis)) return createRedisStore(await readyClient(redis, logger))
   const client = await openRedis(redis, logger)
   return createRedisStore(client, () => closeRedis(client))
 }

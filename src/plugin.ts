@@ -164,8 +164,8 @@ async function openStore(
   app: FastifyInstance,
   { redis }: SmsVerifyOptions,
 ): Promise<VerificationStore> {
-  if (redis === undefined) return createRedisStore(await readyClient(hostClient(app)))
-  if (isRedisClient(redis)) return createRedisStore(await readyClient(redis))
+  if (redis === undefined) return createRedisStore(await readyClient(hostClient(app), app.log))
+  if (isRedisClient(redis)) return createRedisStore(await readyClient(redis, app.log))
   const client = await openRedis(redis, app.log)
   // Not by @fastify/redis, whose own closing fails the host's when Redis is down.
   app.addHook('onClose', () => closeRedis(client))

@@ -151,6 +151,19 @@ test('The host can register @fastify/redis for itself, before us or after us.', 
   }
 })
 
+test('A client that runs commands again after a lost connection is warned about.', async (t) => {
+  const queuePrefix = newQueuePrefix()
+  const warnings: string[] = []
+  const write = (line: string) => warnings.push(JSON.parse(line).event)
+  const logger = { level: 'warn', stream: { write } }
+  for (const autoResendUnfulfilledCommands of [true, false]) {
+    const client = new Redis(REDIS_URL, { autoResendUnfulfilledCommands })
+    t.after(() => client.quit())
+    await build(t, connected({ queuePrefix, redis: client as never }), { logger })
+  }
+  assert.deepEqual(warnings, ['redis.options'])
+})
+
 test('A host client under a namespace is not taken for ours: there has to be one without.', async (t) => {
   const app = Fastify()
   t.after(() => app.close())

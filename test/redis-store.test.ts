@@ -10,6 +10,9 @@ import { sealCode, sealPhone } from '../src/sealed.ts'
 import { createSecrets } from '../src/secrets.ts'
 import { createRedisStore, openRedis } from '../src/store/redis.ts'
 import type { ClaimRequest, OutlookStore, Store } from '../src/store/store.ts'
+import { createLog, until } from './helper.ts'
+import { startProxy } from './proxy.ts'
+import { startRedis } from './services.ts'
 import {
   claimOf,
   freePolicy,
@@ -366,6 +369,34 @@ test('redis: A server that stops answering is waited for a second.', async (t) =
   const took = performance.now() - startedAt
   assert.ok(took > 950 && took < 2000, `${took}`)
   assert.equal(store.ready(), true)
+})
+
+test('redis: After a fail-over in place a client goes to the new master by itself.', async (t) => {
+  const [old, next] = [await startRedis(), await startRedis()]
+  t.after(() => Promise.all([old.stop(), next.stop()]))
+  const proxy = await startProxy(t, old.url)
+  const opened = await openRedis(proxy.url, createLog().logger)
+  const store = createRedisStore(opened, async () => opened.disconnect())
+  t.after(() => store.close())
+  const request = newRequest()
+  await store.issue(request, freePolicy)
+
+  const [admin, nextAdmin] = [new Redis(old.url), new Redis(next.url)]
+  t.after(() => [admin, nextAdmin].map((each) => each.disconnect()))
+  await nextAdmin.replicaof('127.0.0.1', old.port)
+  await until('it has all', async () => (await nextAdmin.dbsize()) === (await admin.dbsize()))
+  await nextAdmin.replicaof('NO', 'ONE')
+  await admin.replicaof('127.0.0.1', next.port)
+  // The name leads to the new master; the open connection does not.
+  proxy.target = next.url
+  await assert.rejects(store.issue(newRequest(), freePolicy), /READONLY/)
+  await until('it is there', async () =>
+    store.issue(newRequest(), freePolicy).then(
+      () => true,
+      () => false,
+    ),
+  )
+  assert.equal((await store.check(rightCheck(request), freePolicy)).verdict, 'verified')
 })
 
 test('redis: Opening waits until Redis is ready; an outage is two lines in the log.', async (t) => {

@@ -90,6 +90,8 @@ export async function openRedis(address: RedisAddress, logger: Logger): Promise<
     connectTimeout: START_TIMEOUT,
     enableAutoPipelining: true,
     retryStrategy: (times: number) => Math.min(times * 50, 1000),
+    // After a fail-over the address may lead to the new master while the old connection stays with the old one.
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
   }
   const redis =
     typeof address === 'string' ? new Redis(address, safe) : new Redis({ ...safe, ...address })
@@ -114,7 +116,17 @@ export async function openRedis(address: RedisAddress, logger: Logger): Promise<
 }
 
 /** A client that somebody else opened, once it is connected. Rejects after 3 s if it is not. */
-export async function readyClient<Client extends RedisClient>(client: Client): Promise<Client> {
+export async function readyClient<Client extends RedisClient>(
+  client: Client,
+  logger: Logger,
+): Promise<Client> {
+  // Run again, most scripts change nothing, but one on budgets counts twice; and all of them long after the request was refused.
+  if (!client.isCluster && (client as Redis).options.autoResendUnfulfilledCommands !== false) {
+    logger.warn(
+      { event: 'redis.options', autoResendUnfulfilledCommands: true },
+      'this Redis client runs commands a second time after a lost connection: set autoResendUnfulfilledCommands to false',
+    )
+  }
   if (client.status === 'ready') return client
   const ready = new Promise<void>((resolve) => client.once('ready', resolve))
   if (client.status === 'wait') client.connect().catch(() => {})
