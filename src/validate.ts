@@ -29,14 +29,25 @@ export const SecretSchema = expecting(
 
 // Addresses carry passwords, so they are never shown. A pattern alone would let through what the clients cannot parse,
 // and their errors do show it.
-const urlOf = (format: string, schemes: RegExp) => {
-  FormatRegistry.Set(format, (text) => schemes.test(text) && URL.canParse(text))
+const urlOf = (format: string, schemes: RegExp, allows: (url: URL) => boolean = () => true) => {
+  const isValid = (text: string) =>
+    schemes.test(text) && URL.canParse(text) && allows(new URL(text))
+  FormatRegistry.Set(format, isValid)
   return Type.String({ format })
 }
-const AmqpUrl = urlOf('sms-verify-amqp-url', /^amqps?:\/\//)
+
+// With a longer one, or none, the jobs of a frozen consumer would wait for longer than a person does.
+const Heartbeat = Type.Integer({ minimum: 1, maximum: 10 })
+const AmqpUrl = urlOf('sms-verify-amqp-url', /^amqps?:\/\//, ({ searchParams }) =>
+  Value.Check(Heartbeat, Number(searchParams.get('heartbeat') ?? 1)),
+)
 export const AmqpSchema = expecting(
-  Type.Union([AmqpUrl, Type.Array(AmqpUrl, { minItems: 1 }), Type.Object({})]),
-  'an amqp:// or amqps:// URL, an array of them, or connect options',
+  Type.Union([
+    AmqpUrl,
+    Type.Array(AmqpUrl, { minItems: 1 }),
+    Type.Object({ heartbeat: Type.Optional(Heartbeat) }),
+  ]),
+  'an amqp:// or amqps:// URL, an array of them, or connect options; a heartbeat, if any, of 1 to 10 s',
   { secret: true },
 )
 export const RedisSchema = expecting(

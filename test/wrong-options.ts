@@ -8,7 +8,8 @@ export const SECRETS = 'a string of at least 32 bytes, or an array of them'
 const COUNTRIES = "an array of ISO 3166-1 alpha-2 codes such as ['CN', 'US'], or 'all'"
 const COUNTRY = "an ISO 3166-1 alpha-2 code such as 'CN'"
 const REDIS = 'a redis:// or rediss:// URL, ioredis options, or an ioredis client'
-const AMQP = 'an amqp:// or amqps:// URL, an array of them, or connect options'
+const AMQP =
+  'an amqp:// or amqps:// URL, an array of them, or connect options; a heartbeat, if any, of 1 to 10 s'
 const QUEUE = 'a name of letters, digits, dots and dashes'
 const PROVIDER = 'a provider: an object with a name and a send function'
 const BRAND = 'a string of at most 32 characters'
@@ -122,6 +123,9 @@ export const PLUGIN_CASES: Case[] = [
 /** Of `ConsumerOptions`. */
 export const CONSUMER_CASES: Case[] = [
   ...SHARED,
+  ['amqp', 'amqp://localhost?heartbeat=60', AMQP, 'a string of 29 bytes'],
+  ['amqp', 'amqp://localhost?heartbeat=0', AMQP, 'a string of 28 bytes'],
+  ['amqp', { heartbeat: 11 }, AMQP, 'an object'],
   ['amqp', undefined, AMQP, 'undefined'],
   ['redis', undefined, REDIS, 'undefined'],
   ['provider', undefined, PROVIDER, 'undefined'],
