@@ -1,13 +1,13 @@
 /** What most tests need: an app on the real services, a provider that records, a logger that keeps its lines. */
 import { randomBytes, randomInt } from 'node:crypto'
-import type { TestContext } from 'node:test'
+import { after, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from 'amqplib'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { type Consumer, type ConsumerOptions, startConsumer } from '../src/consumer.ts'
 import { type SmsVerifyOptions, smsVerify } from '../src/plugin.ts'
 import type { Outcome, SmsMessage, SmsProvider } from '../src/providers/provider.ts'
-import { RETRY, type Retry, retryDelays } from '../src/queue/queue.ts'
+import { RETRY, retryDelays } from '../src/queue/queue.ts'
 
 export const SECRET = 'a test secret of more than thirty-two bytes'
 
@@ -21,8 +21,35 @@ function service(name: string): string {
   throw new Error(`${name} is not set: run the tests with npm test`)
 }
 
-/** Queues of its own for each test, so that files can run side by side. */
-export const newQueuePrefix = (): string => `test-${randomBytes(6).toString('hex')}`
+const queuePrefixes: string[] = []
+
+/** Queues of its own for each test, so that files can run side by side. They are gone after the last test of the file. */
+export function newQueuePrefix(): string {
+  const prefix = `test-${randomBytes(6).toString('hex')}`
+  queuePrefixes.push(prefix)
+  return prefix
+}
+
+// RabbitMQ 3.10 sets three file handles aside for each quorum queue, and takes no connections when it has none left: with
+// the usual limit of 1024, after some 300 queues.
+after(async () => {
+  if (queuePrefixes.length > 0) await deleteQueues(...queuePrefixes)
+})
+
+/** The retry queues of any test. */
+const DELAYS = [RETRY, { backoff: 0.1, max: 3 }, { backoff: 0.2, max: 5 }].flatMap(retryDelays)
+
+/** Call it when whoever would declare them again is closed. */
+export async function deleteQueues(...prefixes: string[]): Promise<void> {
+  const connection = await connect(AMQP_URL)
+  const channel = await connection.createChannel()
+  // Those that dead-letter into another one before that one: RabbitMQ 3.10 does not bear a target that goes first.
+  const names = [...DELAYS.map((seconds) => `retry.${seconds}s`), 'send', 'dead']
+  for (const prefix of prefixes) {
+    for (const name of names) await channel.deleteQueue(`${prefix}.${name}`)
+  }
+  await connection.close()
+}
 
 /** A mainland mobile number that no other test uses. */
 export const newPhone = (): string => `+86138${String(randomInt(0, 1e8)).padStart(8, '0')}`
@@ -55,18 +82,6 @@ export const embedded = (options: Partial<SmsVerifyOptions> = {}): SmsVerifyOpti
   limits: UNLIMITED,
   ...options,
 })
-
-/** Deletes the queues of a prefix. Call it when whoever would declare them again is closed. */
-export async function deleteQueues(prefix: string, retry: Partial<Retry> = {}): Promise<void> {
-  const delays = retryDelays({ ...RETRY, ...retry })
-  const connection = await connect(AMQP_URL)
-  const channel = await connection.createChannel()
-  // Those that dead-letter into another one before that one: RabbitMQ 3.10 does not bear a target that goes first.
-  for (const name of [...delays.map((seconds) => `retry.${seconds}s`), 'send', 'dead']) {
-    await channel.deleteQueue(`${prefix}.${name}`)
-  }
-  await connection.close()
-}
 
 /** An app with the plugin, closed after the test. */
 export async function build(
