@@ -4,6 +4,7 @@ import type { RabbitMQ } from '../services/rabbitmq.ts'
 import { redisVersion, startRedis } from '../services/redis.ts'
 import { createBrokers } from './brokers.ts'
 import { buildPrograms } from './build.ts'
+import { setAlarm } from './nemesis.ts'
 import { play } from './play.ts'
 import type { RowResult } from './row.ts'
 import { ROWS } from './rows.ts'
@@ -57,7 +58,8 @@ async function supervisor(): Promise<void> {
   try {
     const [rabbitmq] = nodes as [RabbitMQ]
     const extent = small ? { scripts: 20, stride: 250 } : { scripts: 200, stride: 10 }
-    const result = await playSupervisor({ rabbitmq, seed, ...extent })
+    const alarm = (on: boolean) => setAlarm(rabbitmq, on)
+    const result = await playSupervisor({ url: rabbitmq.url, seed, alarm, ...extent })
     report(SUPERVISOR, result)
     const line = supervisorLine(result, seed)
     console.log(line)
