@@ -121,26 +121,11 @@ export async function playScript(
  * stay without a process in RabbitMQ 3.10, and nobody can consume from it any more.
  */
 async function deleteQueues(pair: Pair): Promise<void> {
+  for (const proxy of pair.proxies) proxy.cutAt = undefined
   await eventually(() => pair.ready(), 15_000)
   await insist(() => pair.broker.deleteQueues())
   pair.deletedAt = Date.now()
+  // The consumer hears of it a little later.
+  await sleep(200)
   await eventually(() => pair.ready(), 15_000)
-}
-
-/**
- * While both are up, and nothing else happens: a quorum queue that is declared in the moment in which it is deleted can
- * stay without a process in RabbitMQ 3.10, and nobody can consume from it any more.
- */
-async function deleteQueues(pair: Pair): Promise<void> {
-  await eventually(() => pair.ready(), 15_000)
-  await insist(() => pair.broker.deleteQueues())
-  pair.deletedAt = Date.now()
-  await eventually(() => pair.ready(), 15_000)
-}
-
-function lift(proxy: TcpProxy): void {
-  proxy.refuse = false
-  proxy.mute = false
-  proxy.deaf = false
-  proxy.freeze(false)
 }

@@ -96,6 +96,7 @@ async function playOne(
   const chance = chanceFrom(seed)
   const pair = await newPair(url)
   const complain = (what: string) => result.problems.push(`script ${seed}: ${what}`)
+  if (process.env.FAULTS_VERBOSE) console.log(`  script ${seed}`)
   const start = async () => {
     pair.keepSending()
     const longest = await pair.start()
