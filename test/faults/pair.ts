@@ -41,6 +41,9 @@ export interface Pair {
 /** Milliseconds between two jobs. */
 const PAUSE = 100
 
+/** Milliseconds, longer than all faults of a script together. */
+const START_LIMIT = 120_000
+
 const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 
 export async function openPair(url: string, queuePrefix: string): Promise<Pair> {
@@ -110,11 +113,12 @@ export async function openPair(url: string, queuePrefix: string): Promise<Pair> 
 
 /** Answers how long the longest try took. */
 async function untilUp(connect: () => Promise<void>): Promise<number> {
+  const deadline = Date.now() + START_LIMIT
   for (let longest = 0; ; await sleep(100)) {
     const from = Date.now()
     const up = await succeeds(connect)
     longest = Math.max(longest, Date.now() - from)
-    if (up) return longest
+    if (up || Date.now() > deadline) return longest
   }
 }
 
