@@ -57,7 +57,7 @@ async function supervisor(): Promise<void> {
   const { nodes, done } = await brokers.forRow({ broker: 'own' })
   try {
     const [rabbitmq] = nodes as [RabbitMQ]
-    const extent = small ? { scripts: 20, stride: 250 } : { scripts: 200, stride: 10 }
+    const extent = small ? { scripts: 20, stride: 250 } : { scripts: 200, stride: 1 }
     const alarm = (on: boolean) => setAlarm(rabbitmq, on)
     const result = await playSupervisor({ url: rabbitmq.url, seed, alarm, ...extent })
     report(SUPERVISOR, result)

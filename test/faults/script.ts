@@ -51,7 +51,7 @@ const FAULTS: Record<string, (victim: Victim) => unknown> = {
 }
 
 /** More bytes than either side says until everything is set up. */
-export const HELLO = 2500
+export const HELLO = 1500
 
 /** https://www.rabbitmq.com/resources/specs/amqp0-9-1.extended.xml */
 function methodFrame(classId: number, methodId: number, args: Buffer): Buffer {
