@@ -75,10 +75,10 @@ export const PROCESS_ROWS: Row[] = [
     name: 'consumer-sigterm',
     title: 'consumer SIGTERM rolling, 50 restarts',
     sends: 3000,
-    small: 200,
+    small: 150,
     load: { rate: 60 },
     async plan({ world, small, complain }) {
-      for (let i = 0; i < (small ? 5 : 50); i++) {
+      for (let i = 0; i < (small ? 3 : 50); i++) {
         const victim = world.consumers[i % 2]
         if (!victim) return
         let end: unknown
@@ -94,7 +94,6 @@ export const PROCESS_ROWS: Row[] = [
     name: 'server-sigkill',
     title: 'API SIGKILL every 1 s',
     sends: 3000,
-    small: 300,
     setting: { servers: 2 },
     plan: (scene) => every(scene, 1000, () => killOne(scene, scene.world.servers)),
   },
