@@ -1,7 +1,9 @@
 /** RabbitMQ runs out of memory, or so it thinks, and takes nothing until it has some again. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { RabbitMQ } from '../services/rabbitmq.ts'
 import { linesOf } from './drain.ts'
 import type { Verdict } from './judge.ts'
+import { setAlarm } from './nemesis.ts'
 import type { Scene } from './row.ts'
 
 /** Milliseconds. */
@@ -15,11 +17,10 @@ const NOTICE = 500
 /** Bytes. */
 const GROWTH = 20e6
 
-const WATERMARK = 'set_vm_memory_high_watermark'
-
 export async function memoryAlarm(scene: Scene): Promise<void> {
-  const { world, nodes, note, complain } = scene
-  const server = world.servers[0]
+  const { world, note, complain } = scene
+  const [rabbitmq] = scene.nodes as [RabbitMQ]
+  const [server] = world.servers
   // Slow, so that there is something left to deliver during the alarm, a third of it to be tried again.
   world.vendor.treat = ({ phone, nth }) => ({
     accept: nth > 0 || Number(phone) % 3 !== 0,
@@ -28,7 +29,7 @@ export async function memoryAlarm(scene: Scene): Promise<void> {
   await sleep(2000)
   const before = (await server?.openings())?.rss ?? Number.NaN
   await world.fault('memory alarm', async () => {
-    await nodes[0]?.control(WATERMARK, '0.000001')
+    await setAlarm(rabbitmq, true)
     const from = Date.now() + NOTICE
     let most = 0
     while (Date.now() < from + ALARM) {
@@ -40,7 +41,7 @@ export async function memoryAlarm(scene: Scene): Promise<void> {
     if (!(growth < GROWTH)) complain(`memory grew by ${growth} bytes during the alarm`)
     judgeAlarm(scene, from, Date.now())
     world.vendor.treat = () => ({ accept: true, after: 30 })
-    await nodes[0]?.control(WATERMARK, '0.4')
+    await setAlarm(rabbitmq, false)
   })
 }
 

@@ -1,5 +1,6 @@
 /** Faults that several rows share. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { RabbitMQ } from '../services/rabbitmq.ts'
 import type { Scene } from './row.ts'
 import type { Member } from './world.ts'
 
@@ -86,3 +87,7 @@ export async function vendorDown({ world }: Scene, ms: number): Promise<void> {
     await world.vendor.up()
   })
 }
+
+/** Has RabbitMQ believe that it has no memory left, or that it has. */
+export const setAlarm = (rabbitmq: RabbitMQ, on: boolean): Promise<unknown> =>
+  rabbitmq.control('set_vm_memory_high_watermark', on ? '0.000001' : '0.4')

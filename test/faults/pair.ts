@@ -41,6 +41,9 @@ export interface Pair {
 /** Milliseconds between two jobs. */
 const PAUSE = 100
 
+/** Milliseconds, longer than all faults of a script together. */
+const START_LIMIT = 120_000
+
 const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 
 export async function openPair(url: string, queuePrefix: string): Promise<Pair> {
@@ -106,28 +109,28 @@ export async function openPair(url: string, queuePrefix: string): Promise<Pair> 
     },
     async clear() {
       for (const proxy of proxies) proxy.close()
-      // A broker that has just been told of so many dead connections may refuse the first time.
-      await eventually(
-        () =>
-          broker.deleteQueues().then(
-            () => true,
-            () => false,
-          ),
-        5000,
-      )
+      await insist(() => broker.deleteQueues())
     },
   }
 }
 
 /** Answers how long the longest try took. */
 async function untilUp(connect: () => Promise<void>): Promise<number> {
+  const deadline = Date.now() + START_LIMIT
   for (let longest = 0; ; await sleep(100)) {
     const from = Date.now()
-    const up = await connect().then(
-      () => true,
-      () => false,
-    )
+    const up = await succeeds(connect)
     longest = Math.max(longest, Date.now() - from)
-    if (up) return longest
+    if (up || Date.now() > deadline) return longest
   }
 }
+
+/** RabbitMQ closes a connection (541) that touches a queue which somebody else is just deleting or declaring. */
+export const insist = (act: () => Promise<unknown>): Promise<boolean> =>
+  eventually(() => succeeds(act), 5000)
+
+const succeeds = (act: () => Promise<unknown>): Promise<boolean> =>
+  act().then(
+    () => true,
+    () => false,
+  )

@@ -43,6 +43,7 @@ export interface Row {
   broker?: 'shared' | 'own' | 'cluster'
   /** A crash or an ambiguous answer may fall between the vendor's acceptance and our record of it. */
   mayRepeat?: boolean
+  mayLose?: boolean
   mayForget?: boolean
   mayRefuse?: boolean
   /** Further statements of the verdict that must hold. */
@@ -66,6 +67,7 @@ const SETTING: Setting = {
   vendor: 'twilio',
   servers: 1,
   consumers: 2,
+  consumer: 'consumer',
   concurrency: 64,
   ttl: 300,
   proxied: false,
@@ -134,6 +136,7 @@ export async function playRound(row: Row, options: RoundOptions): Promise<RowRes
   const ends = await drain(world, load, DRAIN)
   const allowed = {
     dup: mayRepeat(row, setting),
+    lost: row.mayLose ?? false,
     forgotten: row.mayForget ?? false,
     refused: row.mayRefuse ?? false,
   }

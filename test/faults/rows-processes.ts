@@ -2,9 +2,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { logged } from './judge.ts'
 import { every, killOne } from './nemesis.ts'
-import { type Row, RUNS } from './row.ts'
+import { type Row, RUNS, type Scene } from './row.ts'
 
 const WITH_KEYS = [...RUNS, { vendor: 'ronglian' } as const]
+
+const REFUSED_AND_KILLED = {
+  sends: 3000,
+  runs: [{ delivery: 'at-least-once' }],
+  mayRepeat: true,
+  plan: refusedAndKilled,
+} satisfies Partial<Row>
 
 export const PROCESS_ROWS: Row[] = [
   {
@@ -33,6 +40,18 @@ export const PROCESS_ROWS: Row[] = [
     },
   },
   {
+    ...REFUSED_AND_KILLED,
+    name: 'refused-sigkill',
+    title: 'consumer SIGKILL every 0.5 s, a third refused once',
+  },
+  {
+    ...REFUSED_AND_KILLED,
+    name: 'early-sigkill',
+    title: 'the same with early acknowledgement and retries in memory, for comparison',
+    setting: { consumer: 'early' },
+    mayLose: true,
+  },
+  {
     name: 'consumer-sigstop',
     title: 'consumer SIGSTOP 30 s',
     sends: 3000,
@@ -56,10 +75,10 @@ export const PROCESS_ROWS: Row[] = [
     name: 'consumer-sigterm',
     title: 'consumer SIGTERM rolling, 50 restarts',
     sends: 3000,
-    small: 200,
+    small: 150,
     load: { rate: 60 },
     async plan({ world, small, complain }) {
-      for (let i = 0; i < (small ? 5 : 50); i++) {
+      for (let i = 0; i < (small ? 3 : 50); i++) {
         const victim = world.consumers[i % 2]
         if (!victim) return
         let end: unknown
@@ -75,7 +94,6 @@ export const PROCESS_ROWS: Row[] = [
     name: 'server-sigkill',
     title: 'API SIGKILL every 1 s',
     sends: 3000,
-    small: 300,
     setting: { servers: 2 },
     plan: (scene) => every(scene, 1000, () => killOne(scene, scene.world.servers)),
   },
@@ -99,8 +117,17 @@ export const PROCESS_ROWS: Row[] = [
   },
 ]
 
+/** A third is refused once, so that there is always something to be tried again when a consumer dies. */
+async function refusedAndKilled(scene: Scene): Promise<void> {
+  scene.world.vendor.treat = ({ phone, nth }) => ({
+    accept: nth > 0 || Number(phone) % 3 !== 0,
+    after: 30,
+  })
+  await every(scene, 500, () => killOne(scene, scene.world.consumers))
+}
+
 /** Nobody consumes until the first codes have less than the 30 s left that a send needs, and the last have more. */
-async function holdQueue({ world }: Parameters<NonNullable<Row['plan']>>[0]): Promise<void> {
+async function holdQueue({ world }: Scene): Promise<void> {
   await Promise.all(world.consumers.map((consumer) => consumer.kill('SIGTERM')))
   await sleep(19_000)
   await world.fault('queue held', () => {})

@@ -4,6 +4,7 @@ import type { RabbitMQ } from '../services/rabbitmq.ts'
 import { redisVersion, startRedis } from '../services/redis.ts'
 import { createBrokers } from './brokers.ts'
 import { buildPrograms } from './build.ts'
+import { setAlarm } from './nemesis.ts'
 import { play } from './play.ts'
 import type { RowResult } from './row.ts'
 import { ROWS } from './rows.ts'
@@ -51,13 +52,16 @@ try {
   await programs[Symbol.asyncDispose]()
 }
 if (results.length > 0) console.log(`\n${await versions()}\n\n${asTable(results)}`)
+// Not by itself: Node 20 may wait for ever for the handle of a socket that was reset while it ended.
+process.exit()
 
 async function supervisor(): Promise<void> {
   const { nodes, done } = await brokers.forRow({ broker: 'own' })
   try {
     const [rabbitmq] = nodes as [RabbitMQ]
-    const extent = small ? { scripts: 20, stride: 250 } : { scripts: 200, stride: 10 }
-    const result = await playSupervisor({ rabbitmq, seed, ...extent })
+    const extent = small ? { scripts: 20, stride: 250 } : { scripts: 200, stride: 1 }
+    const alarm = (on: boolean) => setAlarm(rabbitmq, on)
+    const result = await playSupervisor({ url: rabbitmq.url, seed, alarm, ...extent })
     report(SUPERVISOR, result)
     const line = supervisorLine(result, seed)
     console.log(line)

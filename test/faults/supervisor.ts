@@ -1,10 +1,9 @@
 /** Random scripts of faults on the connections alone, and a cut at every byte of their set-up. */
 import { randomBytes } from 'node:crypto'
 import type { Side } from '../proxy.ts'
-import type { RabbitMQ } from '../services/rabbitmq.ts'
 import { openPair, type Pair, type Sent } from './pair.ts'
 import { chanceFrom } from './random.ts'
-import { HELLO, playScript } from './script.ts'
+import { type Alarm, HELLO, playScript } from './script.ts'
 import { eventually } from './world.ts'
 
 /** On the command line. */
@@ -26,26 +25,28 @@ export interface SupervisorResult {
 }
 
 export interface SupervisorOptions {
-  rabbitmq: RabbitMQ
+  url: string
   scripts: number
   /** Bytes between two cuts. */
   stride: number
   seed: number
+  /** Played last and alone, since everybody on the broker feels it. */
+  alarm?: Alarm
 }
 
 /** Milliseconds. */
 const HEAL = 5000
 const START = 10_500
-const CLOSE = 10_000
+const CLOSE = 6000
 
 /** Scripts at once; most of each is waiting. */
 const AT_ONCE = 12
 
-/** The last ones have a memory alarm, which everybody on the broker feels, so they run alone. */
+/** Scripts with an alarm. */
 const ALARMS = 4
 
 export async function playSupervisor(options: SupervisorOptions): Promise<SupervisorResult> {
-  const { rabbitmq, scripts, stride, seed } = options
+  const { url, scripts, stride, seed, alarm } = options
   const result: SupervisorResult = {
     scripts,
     cuts: 0,
@@ -63,11 +64,11 @@ export async function playSupervisor(options: SupervisorOptions): Promise<Superv
   process.on('uncaughtException', onException)
   try {
     const seeds = Array.from({ length: scripts }, (_, i) => seed + i)
-    const alarms = seeds.splice(scripts - Math.min(ALARMS, Math.floor(scripts / 50)))
-    await sideBySide(seeds, (one) => playOne(options, one, false, result))
-    for (const one of alarms) await playOne(options, one, true, result)
+    const alarms = alarm ? seeds.splice(-ALARMS) : []
+    await sideBySide(seeds, (one) => playOne(url, one, result))
+    for (const one of alarms) await playOne(url, one, result, alarm)
     const offsets = Array.from({ length: Math.ceil(HELLO / stride) }, (_, i) => 1 + i * stride)
-    await sideBySide(offsets, (bytes) => cutAtByte(rabbitmq.url, bytes, result))
+    await sideBySide(offsets, (bytes) => cutAtByte(url, bytes, result))
   } finally {
     process.off('unhandledRejection', onRejection)
     process.off('uncaughtException', onException)
@@ -83,24 +84,26 @@ async function sideBySide<T>(items: T[], play: (item: T) => Promise<void>): Prom
   await Promise.all(Array.from({ length: AT_ONCE }, worker))
 }
 
-const newPair = ({ url }: { url: string }) =>
+const newPair = (url: string) =>
   openPair(url, `supervisor-${process.pid}-${randomBytes(4).toString('hex')}`)
 
 async function playOne(
-  { rabbitmq }: SupervisorOptions,
+  url: string,
   seed: number,
-  alarm: boolean,
   result: SupervisorResult,
+  alarm?: Alarm,
 ): Promise<void> {
   const chance = chanceFrom(seed)
-  const pair = await newPair(rabbitmq)
+  const pair = await newPair(url)
   const complain = (what: string) => result.problems.push(`script ${seed}: ${what}`)
-  await playScript(pair, chance, alarm ? rabbitmq : undefined, async () => {
+  if (process.env.FAULTS_VERBOSE) console.log(`  script ${seed}`)
+  const start = async () => {
     pair.keepSending()
     const longest = await pair.start()
     result.start = Math.max(result.start, longest)
     if (longest > START) complain(`a start took ${longest} ms`)
-  })
+  }
+  await playScript(pair, chance, start, alarm)
   await works(pair, complain, result)
   const frozen = chance.next() < 0.3
   if (frozen) for (const proxy of pair.proxies) proxy.freeze(true)
@@ -148,19 +151,24 @@ async function works(
 /** Each side's connection is cut once as it is made and once as it is made again, by either peer. */
 async function cutAtByte(url: string, bytes: number, result: SupervisorResult): Promise<void> {
   for (const from of ['client', 'server'] satisfies Side[]) {
-    const pair = await newPair({ url })
+    const pair = await newPair(url)
     const complain = (what: string) => result.problems.push(`cut at ${bytes} of ${from}: ${what}`)
     const arm = () => {
       for (const proxy of pair.proxies) proxy.cutAt = { from, bytes }
-      result.cuts += pair.proxies.length
+    }
+    // What a proxy was told to cut and has not is further on than the set-up goes.
+    const disarm = () => {
+      result.cuts += pair.proxies.filter((proxy) => !proxy.cutAt).length
+      for (const proxy of pair.proxies) proxy.cutAt = undefined
     }
     arm()
     pair.keepSending()
     await pair.start()
+    disarm()
     arm()
     for (const proxy of pair.proxies) proxy.cut()
     await eventually(() => pair.ready(), HEAL)
-    for (const proxy of pair.proxies) proxy.cutAt = undefined
+    disarm()
     await works(pair, complain, result)
     await pair.close()
     await pair.clear()

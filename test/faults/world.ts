@@ -16,6 +16,8 @@ export interface Setting {
   vendor: Vendor['name']
   servers: number
   consumers: number
+  /** Which program they are. */
+  consumer: 'consumer' | 'early'
   /** Deliveries in hand of one consumer. */
   concurrency: number
   /** Seconds that a code lives. */
@@ -126,7 +128,7 @@ export async function createWorld(
       member(
         {
           name: `consumer ${i + 1}`,
-          file: programs.consumer,
+          file: programs[setting.consumer],
           started: 'consumer.started',
           env: {
             ...vendor.env,

@@ -1,0 +1,35 @@
+/** The shortened rows of the fault suite; `npm run test:faults` plays them, and all others, at full length. */
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { createBrokers } from './faults/brokers.ts'
+import { buildPrograms, type Programs } from './faults/build.ts'
+import { play } from './faults/play.ts'
+import { ROWS } from './faults/rows.ts'
+import { playSupervisor } from './faults/supervisor.ts'
+import { AMQP_URL } from './helper.ts'
+
+const brokers = createBrokers()
+let programs: Programs
+
+before(async () => {
+  programs = await buildPrograms()
+})
+
+after(async () => {
+  await brokers.stop()
+  await programs[Symbol.asyncDispose]()
+})
+
+describe('nothing is lost, late or sent twice without need', { concurrency: 2 }, () => {
+  for (const row of ROWS.filter(({ small }) => small !== undefined)) {
+    test(row.title, async () => {
+      const results = await play(row, { programs, brokers, small: true, seed: 1 })
+      for (const { problems } of results) assert.deepEqual(problems, [])
+    })
+  }
+})
+
+test('the connections to RabbitMQ work again after random faults', async () => {
+  const { problems } = await playSupervisor({ url: AMQP_URL, scripts: 10, stride: 500, seed: 1 })
+  assert.deepEqual(problems, [])
+})
