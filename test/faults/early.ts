@@ -23,7 +23,7 @@ const {
 
 const logger = pino()
 const delays = retryDelays(RETRY)
-const deliver = createDelivery({
+const { deliver } = createDelivery({
   store: createRedisStore(await openRedis(REDIS_URL, logger)),
   secrets: createSecrets(SMS_VERIFY_SECRET),
   provider: await providerNamed(SMS_PROVIDER, process.env),

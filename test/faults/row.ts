@@ -81,7 +81,7 @@ export const RUNS: Partial<Setting>[] = [
 ]
 
 /** Milliseconds that the ends of all sends may take after the last of them. */
-const DRAIN = 120_000
+const DRAIN = 180_000
 
 /** Milliseconds after the last fault in which a send must go through. */
 const HEAL = 30_000

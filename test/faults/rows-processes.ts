@@ -98,6 +98,19 @@ export const PROCESS_ROWS: Row[] = [
     plan: (scene) => every(scene, 1000, () => killOne(scene, scene.world.servers)),
   },
   {
+    name: 'start-order',
+    title: 'Redis, RabbitMQ, API and consumers stopped and started in each of the 24 orders',
+    sends: 600,
+    runs: RUNS.slice(0, 1),
+    broker: 'own',
+    load: { rate: 4, tries: 1000 },
+    async plan(scene) {
+      for (const order of permutations(['redis', 'rabbitmq', 'servers', 'consumers'] as const)) {
+        await startIn(order, scene)
+      }
+    },
+  },
+  {
     name: 'clock',
     title: 'clock +10 min on API, −10 min on consumers, queue held for 20 s',
     sends: 1000,
@@ -125,6 +138,36 @@ async function refusedAndKilled(scene: Scene): Promise<void> {
   })
   await every(scene, 500, () => killOne(scene, scene.world.consumers))
 }
+
+type Part = 'redis' | 'rabbitmq' | 'servers' | 'consumers'
+
+async function startIn(order: Part[], { world, nodes }: Scene): Promise<void> {
+  const { redis, servers, consumers } = world
+  const programs = [...servers, ...consumers]
+  const start: Record<Part, () => Promise<unknown>> = {
+    redis: () => redis.restart(),
+    rabbitmq: async () => nodes[0]?.restart(),
+    servers: () => Promise.all(servers.map((server) => server.start())),
+    consumers: () => Promise.all(consumers.map((consumer) => consumer.start())),
+  }
+  await world.fault(`started in the order ${order}`, async () => {
+    await Promise.all(programs.map((program) => program.kill('SIGTERM')))
+    await Promise.all([redis.kill(), nodes[0]?.kill()])
+    const starts: Promise<unknown>[] = []
+    for (const part of order) {
+      starts.push(start[part]())
+      await sleep(500)
+    }
+    await Promise.all(starts)
+  })
+}
+
+const permutations = <Item>(items: readonly Item[]): Item[][] =>
+  items.length === 0
+    ? [[]]
+    : items.flatMap((item, i) =>
+        permutations(items.toSpliced(i, 1)).map((others) => [item, ...others]),
+      )
 
 /** Nobody consumes until the first codes have less than the 30 s left that a send needs, and the last have more. */
 async function holdQueue({ world }: Scene): Promise<void> {

@@ -4,7 +4,7 @@ import { Redis } from 'ioredis'
 import { openProxy } from '../proxy.ts'
 import { startRedis } from '../services/redis.ts'
 import { killRedis } from './nemesis.ts'
-import type { Row, Scene } from './row.ts'
+import { type Row, RUNS, type Scene } from './row.ts'
 import { DURABLE } from './world.ts'
 
 export const REDIS_ROWS: Row[] = [
@@ -30,7 +30,57 @@ export const REDIS_ROWS: Row[] = [
     setting: { proxied: true },
     plan: failOver,
   },
+  {
+    name: 'redis-stall',
+    title: 'Redis SIGSTOP 3 s ×3, its scripts forgotten every 0.2 s',
+    sends: 3000,
+    mayRepeat: true,
+    load: { rate: 150 },
+    plan: stall,
+  },
+  {
+    name: 'redis-wipe',
+    title: 'FLUSHALL with all jobs in the queue',
+    sends: 1000,
+    small: 200,
+    runs: RUNS.slice(0, 1),
+    plan: wipe,
+    check({ ends }, { world, load, complain }) {
+      const [wiped] = world.faults
+      const before = load.sends.filter(({ startedAt }) => startedAt < (wiped?.from ?? 0)).length
+      if (ends.state_lost !== before) complain(`${ends.state_lost} of ${before} state-lost`)
+    },
+  },
 ]
+
+async function stall({ world, chance, loading }: Scene): Promise<void> {
+  const client = new Redis(world.redis.url)
+  const flushing = (async () => {
+    while (loading()) {
+      await client.script('FLUSH')
+      await sleep(200)
+    }
+  })()
+  for (let i = 0; i < 3; i++) {
+    await sleep(chance.between(1000, 3000))
+    await world.fault('SIGSTOP of Redis', async () => {
+      await world.redis.kill('SIGSTOP')
+      await sleep(3000)
+      await world.redis.kill('SIGCONT')
+    })
+  }
+  await flushing
+  client.disconnect()
+}
+
+async function wipe({ world, load }: Scene): Promise<void> {
+  await Promise.all(world.consumers.map((consumer) => consumer.kill('SIGTERM')))
+  await load.done
+  const client = new Redis(world.redis.url)
+  await world.fault('FLUSHALL', () => client.flushall())
+  client.disconnect()
+  await Promise.all(world.consumers.map((consumer) => consumer.start()))
+}
 
 async function failOver({ world, chance, load }: Scene): Promise<void> {
   const lag = await openProxy(world.redis.url)

@@ -39,6 +39,23 @@ export const VENDOR_ROWS: Row[] = [
     check: repeatedAsOftenAsAmbiguous,
   },
   {
+    name: 'vendor-tenth',
+    title: 'vendor takes a tenth of what is asked for, for 60 s',
+    sends: 2400,
+    runs: RUNS.slice(0, 1),
+    mayRefuse: true,
+    setting: { concurrency: 2 },
+    load: { rate: 40, tries: 1 },
+    async plan({ world }) {
+      world.vendor.treat = () => ({ accept: true, after: 1000 })
+    },
+    check({ ends, sends, accepted }, { complain, note }) {
+      note(`${sends - accepted} of ${sends} refused with 503`)
+      if (accepted === sends) complain('expected some to be refused')
+      if (ends.expired > 0) complain(`${ends.expired} expired`)
+    },
+  },
+  {
     name: 'vendor-down',
     title: 'vendor down 20 s (connections cut, then refused)',
     sends: 1000,
