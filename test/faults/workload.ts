@@ -55,7 +55,8 @@ export interface Answer {
 }
 
 export function createClient(): Client {
-  const agent = new Agent({ keepAlive: true, maxSockets: 200 })
+  // As many as there are people: nobody queues before the server.
+  const agent = new Agent({ keepAlive: true })
 
   function ask(method: string, port: number, path: string, key = '', body?: object) {
     return new Promise<Answer>((resolve) => {
