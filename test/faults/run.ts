@@ -52,8 +52,6 @@ try {
   await programs[Symbol.asyncDispose]()
 }
 if (results.length > 0) console.log(`\n${await versions()}\n\n${asTable(results)}`)
-// Not by itself: Node 20 may wait for ever for the handle of a socket that was reset while it ended.
-process.exit()
 
 async function supervisor(): Promise<void> {
   const { nodes, done } = await brokers.forRow({ broker: 'own' })
