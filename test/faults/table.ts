@@ -87,26 +87,49 @@ export function asTable(results: RowResult[]): string {
   return [line(HEAD), line(HEAD.map(() => '---')), ...results.map(cells).map(line)].join('\n')
 }
 
-/** Replaces the lines of these results and keeps those of the others, in the order of the rows. */
+/**
+ * Replaces the lines of these results and keeps those of the others, in the order of the rows; a table for each set of
+ * versions, the oldest first.
+ */
 export function writeTable(results: RowResult[], rows: Row[], versions: string): void {
-  const lines = new Map<string, string>()
-  const keyOf = (fault = '', run = '') => `${fault.trim()}|${run.trim()}`
-  for (const kept of readSection(TABLE).split('\n')) {
-    const [, fault, run] = kept.split('|')
-    if (run !== undefined) lines.set(keyOf(fault, run), kept)
-  }
+  const tables = readTables()
+  const lines = tables.get(versions) ?? new Map<string, string>()
   for (const result of results) {
-    const [fault, run] = cells(result)
-    lines.set(keyOf(fault, run), line(cells(result)))
+    const written = line(cells(result))
+    lines.set(keyOf(written), written)
   }
+  tables.set(versions, lines)
   const order = new Map(rows.map(({ title }, i) => [title, i]))
   const place = (key: string) => order.get(key.split('|')[0] ?? '') ?? -1
-  const sorted = [...lines]
-    .filter(([key]) => place(key) >= 0)
-    .sort(([one], [other]) => place(one) - place(other))
-  const table = [line(HEAD), line(HEAD.map(() => '---')), ...sorted.map(([, text]) => text)]
-  writeSection(TABLE, `${versions}\n\n${table.join('\n')}`)
+  const texts = [...tables].sort(byVersion).map(([of, lines]) => {
+    const sorted = [...lines]
+      .filter(([key]) => place(key) >= 0)
+      .sort(([one], [other]) => place(one) - place(other))
+    return [of, '', line(HEAD), line(HEAD.map(() => '---')), ...sorted.map(([, text]) => text)]
+  })
+  writeSection(TABLE, texts.map((text) => text.join('\n')).join('\n\n'))
 }
+
+/** By versions, and in them by row and run. */
+function readTables(): Map<string, Map<string, string>> {
+  const tables = new Map<string, Map<string, string>>()
+  let lines = new Map<string, string>()
+  for (const text of readSection(TABLE).split('\n')) {
+    if (text.startsWith('Node ')) {
+      lines = new Map()
+      tables.set(text, lines)
+    } else if (text.startsWith('| ')) lines.set(keyOf(text), text)
+  }
+  return tables
+}
+
+function keyOf(line: string): string {
+  const [, fault = '', run = ''] = line.split('|')
+  return `${fault.trim()}|${run.trim()}`
+}
+
+const byVersion = ([one]: [string, unknown], [other]: [string, unknown]): number =>
+  one.localeCompare(other, 'en', { numeric: true })
 
 const TABLE = 'faults'
 
