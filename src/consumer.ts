@@ -13,6 +13,7 @@ import type { AmqpAddress } from './queue/connection.ts'
 import { MIN_REMAINING, QUEUE_PREFIX, RETRY, type Retry } from './queue/queue.ts'
 import { connectSubscriber } from './queue/subscriber.ts'
 import { createSecrets } from './secrets.ts'
+import { warnOfPlaintext } from './start-checks.ts'
 import {
   closeRedis,
   createRedisStore,
@@ -101,6 +102,7 @@ export async function startConsumer(options: ConsumerOptions): Promise<Consumer>
   const { queuePrefix = QUEUE_PREFIX, logger = pino() } = options
   const retry = withDefaults(RETRY, options.retry)
 
+  warnOfPlaintext({ redis: options.redis, amqp }, logger)
   const store = await openStore(options.redis, logger)
   const secrets = createSecrets(options.secret)
   const delivery = createDelivery({

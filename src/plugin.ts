@@ -28,6 +28,7 @@ import { registerRoutes } from './routes.ts'
 import { createSchemas } from './schemas.ts'
 import { sealCode, sealPhone } from './sealed.ts'
 import { createSecrets, newCode, type Secrets } from './secrets.ts'
+import { checkTrustProxy, warnOfPlaintext } from './start-checks.ts'
 import { failClosed } from './store/fail-closed.ts'
 import {
   closeRedis,
@@ -72,6 +73,8 @@ export default smsVerify
 
 async function plugin(app: FastifyInstance, options: SmsVerifyOptions): Promise<void> {
   checkPluginOptions(options)
+  if (options.routes !== false) checkTrustProxy(app)
+  warnOfPlaintext({ redis: options.redis, amqp: options.amqp }, app.log)
   const { purposes = PURPOSES, countries, defaultCountry, limits = {} } = options
   const codeLength = options.code?.length ?? CODE_LENGTH
   const schemas = createSchemas(purposes, codeLength)

@@ -1,6 +1,7 @@
 /** The store in Redis, for any number of web and worker processes. */
 import { type Cluster, Redis, type RedisOptions } from 'ioredis'
 import { withDeadline } from '../deadline.ts'
+import { invalidOptions } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { shardOf } from '../secrets.ts'
 import { progress, refund, spend } from './budget-scripts.ts'
@@ -111,6 +112,10 @@ export async function openRedis(address: RedisAddress, logger: Logger): Promise<
     // Not as the cause: ioredis hangs the command on its errors, and with it the password or what a script was given.
     throw new Error(`cannot connect to Redis: ${cause.message}`)
   }
+  await checkEviction(redis, logger).catch((error) => {
+    redis.disconnect()
+    throw error
+  })
   logOutages(redis, logger, () => lastError?.message)
   return redis
 }
@@ -127,11 +132,36 @@ export async function readyClient<Client extends RedisClient>(
       'this Redis client runs commands a second time after a lost connection: set autoResendUnfulfilledCommands to false',
     )
   }
-  if (client.status === 'ready') return client
+  if (client.status !== 'ready') await untilReady(client)
+  await checkEviction(client, logger)
+  return client
+}
+
+async function untilReady(client: RedisClient): Promise<void> {
   const ready = new Promise<void>((resolve) => client.once('ready', resolve))
   if (client.status === 'wait') client.connect().catch(() => {})
   await withDeadline(ready, START_TIMEOUT, 'the Redis client was not ready')
-  return client
+}
+
+/** Throws if Redis may evict keys: with them it would forget limits. Warns where it does not say. */
+async function checkEviction(redis: RedisClient, logger: Logger): Promise<void> {
+  const nodes = redis.isCluster ? (redis as Cluster).nodes('master') : [redis as Redis]
+  for (const node of nodes) {
+    const policy = await node.info('memory').then(
+      (info) => /^maxmemory_policy:(\S+)/m.exec(info)?.[1],
+      () => undefined,
+    )
+    if (policy === 'noeviction') continue
+    if (policy !== undefined) {
+      throw new invalidOptions(
+        `redis: expected a server with maxmemory-policy noeviction, got ${policy}, which forgets limits`,
+      )
+    }
+    logger.warn(
+      { event: 'redis.policy' },
+      'Redis does not say what it evicts: maxmemory-policy must be noeviction',
+    )
+  }
 }
 
 /** Closes a client of ours: in good order while Redis is there, else at once. */
