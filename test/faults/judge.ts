@@ -95,8 +95,11 @@ export async function judge(
     return accepted && at > accepted.at + accepted.expiresIn * 1000
   })
   complain(late.length, 'late')
-  const { wrong, forgotten } = await verifyAll(world, accepted, smsOf, chance)
-  complain(allowed.forgotten ? wrong - forgotten : wrong, 'did not verify exactly once')
+  const { wrong, forgotten, answers } = await verifyAll(world, accepted, smsOf, chance)
+  complain(
+    allowed.forgotten ? wrong - forgotten : wrong,
+    `did not verify exactly once, but answered ${answers}`,
+  )
   for (const { crashes } of [...world.servers, ...world.consumers]) problems.push(...crashes)
 
   const arrivals = accepted.flatMap((send) => {
@@ -139,7 +142,7 @@ async function verifyAll(
   accepted: Send[],
   smsOf: (send: Send) => Sms[],
   chance: Chance,
-): Promise<{ wrong: number; forgotten: number }> {
+): Promise<{ wrong: number; forgotten: number; answers: string }> {
   const client = createClient()
   const port = world.ports[0] as number
   const lives = ({ accepted }: Send, ms: number) =>
@@ -148,6 +151,7 @@ async function verifyAll(
   const sample = candidates.filter(() => chance.next() < SAMPLE / candidates.length)
   let wrong = 0
   let forgotten = 0
+  let answers = ''
   const worker = async () => {
     for (let send = sample.pop(); send; send = sample.pop()) {
       const { id } = send.accepted ?? {}
@@ -157,12 +161,13 @@ async function verifyAll(
       const second = await client.post(port, '/sms/verify', { id, code })
       if (first.status === 200 && second.status === 410) continue
       wrong++
+      answers = `${first.status}, then ${second.status}`
       if (first.status === 410 && second.status === 410) forgotten++
     }
   }
   await Promise.all(Array.from({ length: 20 }, worker))
   client.close()
-  return { wrong, forgotten }
+  return { wrong, forgotten, answers }
 }
 
 const max = (numbers: number[]): number => numbers.reduce((a, b) => Math.max(a, b), 0)
