@@ -19,15 +19,6 @@ async function main(argv: string[], env: Environment): Promise<void> {
   const logger = createLogger(settings['log-level'])
   let consumer: Consumer | undefined
   let health: Server | undefined
-  try {
-    const options = await consumerOptions(settings, env, logger)
-    health = await serveHealth(settings['health-port'], () => consumer)
-    consumer = await startConsumer(options)
-  } catch (error) {
-    health?.close()
-    return fail(error as Error, EXIT_FAILED)
-  }
-
   let stopping = false
   const stop = (signal: NodeJS.Signals) => {
     // The second signal means it: what is in hand is delivered again, elsewhere.
@@ -36,8 +27,18 @@ async function main(argv: string[], env: Environment): Promise<void> {
     logger.info({ event: 'consumer.stopping', signal }, 'finishing what is in hand')
     consumer?.close()
   }
+  // Before the start, in which the first jobs may already come in.
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
+  try {
+    const options = await consumerOptions(settings, env, logger)
+    health = await serveHealth(settings['health-port'], () => consumer)
+    consumer = await startConsumer(options)
+  } catch (error) {
+    health?.close()
+    return fail(error as Error, EXIT_FAILED)
+  }
+  if (stopping) consumer.close()
   await consumer.closed
   health?.close()
   process.exit()
