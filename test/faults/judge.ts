@@ -4,13 +4,15 @@ import { ENDS, type End, type Ends, linesOf } from './drain.ts'
 import type { Chance } from './random.ts'
 import type { Sms } from './vendor.ts'
 import { createClient, type Load, type Send } from './workload.ts'
-import type { World } from './world.ts'
+import { DELETION, type World } from './world.ts'
 
 export interface Verdict {
   sends: number
   accepted: number
   /** Accepted, and neither an SMS nor another end. */
   lost: number
+  /** The same, but in a queue that the fault deleted. */
+  deleted: number
   /** Handsets that rang once more, by one for each time. */
   dup: number
   /** SMS for a send without a 202. */
@@ -65,9 +67,17 @@ export async function judge(
   const lost = accepted.filter((send) => endsOf(send).size === 0 && smsOf(send).length === 0)
   const none = accepted.filter((send) => endsOf(send).size === 0)
   const several = accepted.filter((send) => endsOf(send).size > 1)
+  // What the broker says was in a queue that it deleted is of the moment before: what it took meanwhile went with it.
+  const meanwhile = lost.filter(({ accepted }) =>
+    world.faults.some(
+      ({ what, from, to }) =>
+        what === DELETION && accepted && accepted.at >= from && accepted.at <= to,
+    ),
+  )
+  const deleted = Math.min(meanwhile.length + world.deleted, lost.length)
   if (!allowed.lost) {
-    complain(lost.length - world.deleted, 'lost')
-    complain(none.length - world.deleted, `accepted without an end, ${none[0]?.accepted?.id}`)
+    complain(lost.length - deleted, 'lost')
+    complain(none.length - deleted, `accepted without an end, ${none[0]?.accepted?.id}`)
   }
   const example = several[0]
   complain(
@@ -118,7 +128,8 @@ export async function judge(
   return {
     sends: load.sends.length,
     accepted: accepted.length,
-    lost: lost.length,
+    lost: lost.length - deleted,
+    deleted,
     dup,
     phantom: phantoms.length,
     late: late.length,

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RabbitMQ } from '../services/rabbitmq.ts'
 import type { Scene } from './row.ts'
-import type { Member } from './world.ts'
+import { DELETION, type Member } from './world.ts'
 
 /** Does it every `ms` while the load goes on. */
 export async function every(
@@ -67,7 +67,7 @@ export async function dropConfirms({ world }: Scene, ms: number): Promise<void> 
 }
 
 export async function deleteQueues({ world }: Scene): Promise<void> {
-  await world.fault('queues deleted', async () => {
+  await world.fault(DELETION, async () => {
     world.deleted += await world.broker.deleteQueues()
   })
 }

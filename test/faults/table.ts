@@ -51,6 +51,7 @@ const COUNTS = [
   'phantom',
   'wrong',
   'forgotten',
+  'deleted',
   'unsent',
 ] as const
 
@@ -64,6 +65,7 @@ function cells(result: RowResult): string[] {
   const some = ENDS.filter((end) => ends[end] > 0)
   const shown = some.map((end) => `${ends[end]} ${end}`)
   if (unsent > 0) shown.push(`${unsent} of the unknown never sent`)
+  if (result.deleted > 0) shown.push(`${result.deleted} deleted with their queue`)
   if (forgotten > 0) shown.push(`${forgotten} codes forgotten (410)`)
   const seconds = (ms: number) => (ms > 0 ? `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s` : '–')
   return [

@@ -37,6 +37,9 @@ export interface Links {
 /** A program, and its proxies where the row has them. */
 export type Member = Program & { links: Links | undefined }
 
+/** The fault that takes accepted jobs with it. */
+export const DELETION = 'queues deleted'
+
 /** Something that was done to the world, by this process's clock. */
 export interface Fault {
   what: string
