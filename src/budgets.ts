@@ -1,14 +1,13 @@
 /** The outer budgets, by address, prefix, country and in all: spent before a send or a check, given back by a success. */
 import ipaddr from 'ipaddr.js'
 import type { SafeHooks } from './hooks.ts'
-import { LIMIT_DEFAULTS, type LimitsOptions, toMilliseconds } from './limits.ts'
+import { type BudgetLimit, type LimitsOptions, toMilliseconds } from './limits.ts'
 import type { Logger } from './log.ts'
 import type { Phone } from './phone.ts'
 import type { Secrets } from './secrets.ts'
-import type { Budget, SpendVerdict, VerificationStore } from './store/store.ts'
-import { withDefaults } from './validate.ts'
+import type { Budget, Reached, VerificationStore } from './store/store.ts'
 
-export type BudgetName = 'ip' | 'prefix' | 'country' | 'total' | 'failedChecksPerIp'
+export type BudgetName = 'ip' | 'prefix' | 'country' | 'total' | 'failedChecksPerIp' | 'conversion'
 
 /** What one request took, and when, to be given back by. Spent on nothing where no budget applies. */
 export interface Spending {
@@ -31,11 +30,19 @@ export interface Budgets {
   spendCheck(ip: string | undefined): Promise<Spending | Exhausted>
   /** The sends of a verification that succeeded. */
   giveBackSends(phone: Phone, spent: { at: number; ip: string }[]): void
+  /** Of a country, or of the numbers that differ from one in the last four digits only, in the last 24 hours. */
+  conversion(of: string | Phone): Promise<Conversion>
+}
+
+/** What was sent, and how much of it was verified. */
+export interface Conversion {
+  sent: number
+  verified: number
 }
 
 export interface BudgetsOptions {
-  limits: LimitsOptions
-  store: Pick<VerificationStore, 'spend' | 'refund'>
+  limits: Required<LimitsOptions>
+  store: Pick<VerificationStore, 'spend' | 'refund' | 'usage'>
   secrets: Secrets
   hooks: SafeHooks
   logger: Logger
@@ -50,54 +57,99 @@ interface NamedBudget extends Budget {
 /** Where nothing was taken. */
 export const UNSPENT: Spending = { at: 0, ip: '', giveBack: () => {} }
 
+/** Milliseconds in which conversion is looked at. */
+const DAY = 86_400_000
+
+/** Units are whole: a price counts in thousandths. */
+const PRICE_UNITS = 1000
+
 export const isExhausted = (spent: Spending | Exhausted): spent is Exhausted => 'wait' in spent
 
 export function createBudgets({ limits, store, secrets, hooks, logger }: BudgetsOptions): Budgets {
-  const effective = withDefaults(LIMIT_DEFAULTS, limits)
+  const soft = limits.mode === 'shadow'
 
-  const named = (name: BudgetName, subject: string): NamedBudget[] =>
-    subject === ''
-      ? []
-      : toMilliseconds(effective[name]).map((limit) => ({
-          ...limit,
-          name,
-          subject,
-          key: `${name}:${subject}:${limit.window}`,
-        }))
+  function named(
+    name: 'ip' | 'prefix' | 'country' | 'total' | 'failedChecksPerIp',
+    subject: string,
+    country = '',
+  ): NamedBudget[] {
+    if (subject === '') return []
+    const each: BudgetLimit[] = toMilliseconds<BudgetLimit>(limits[name])
+    return each.map(({ max, window, share = 0, unit = 'message' }) => {
+      const [units, scale] = unit === 'price' ? [priceOf(country), PRICE_UNITS] : [1, 1]
+      const key = [name, subject, window, ...(unit === 'price' ? [unit] : [])].join(':')
+      return { name, subject, key, window, share, units, max: Math.floor(max * scale) }
+    })
+  }
+
+  const priceOf = (country: string): number =>
+    Math.round((limits.prices[country] ?? limits.prices.default ?? 0) * PRICE_UNITS)
+
+  /** Never exhausted: it only counts, and tells. */
+  const converting = (subject: string, conversion: Budget['conversion']): NamedBudget => ({
+    name: 'conversion',
+    subject,
+    key: `conversion:${subject}`,
+    window: DAY,
+    share: 0,
+    units: 1,
+    max: Number.MAX_SAFE_INTEGER,
+    ...(conversion && { conversion }),
+  })
+  const ofCountry = (country: string): NamedBudget => {
+    const { below, sends } = limits.conversion || NEVER_TELLS
+    return converting(country, { below, least: sends })
+  }
+  const ofPrefix = (prefix: string): NamedBudget => converting(prefix, { below: 0, least: 1 })
 
   // Both an address and a prefix are kept as pseudonyms only.
   const ipMac = (ip: string | undefined) => (ip ? secrets.subjectMac(networkOf(ip)) : '')
+  const prefixMac = (e164: string) => secrets.subjectMac(e164.slice(0, -4))
 
-  const ofSend = ({ e164, country }: Phone, ip: string): NamedBudget[] => [
-    ...named('ip', ip),
-    ...named('prefix', secrets.subjectMac(e164.slice(0, -4))),
-    ...named('country', country),
-    ...named('total', 'all'),
-  ]
+  function ofSend({ e164, country }: Phone, ip: string): NamedBudget[] {
+    const prefix = prefixMac(e164)
+    return [
+      ...named('ip', ip, country),
+      ...named('prefix', prefix, country),
+      ...named('country', country, country),
+      ...named('total', 'all', country),
+      ofCountry(country),
+      ofPrefix(prefix),
+    ]
+  }
 
   async function spend(budgets: NamedBudget[], ip: string): Promise<Spending | Exhausted> {
     if (budgets.length === 0) return UNSPENT
-    const spent = await store.spend(budgets)
+    const spent = await store.spend(budgets, soft)
     if (spent.verdict === 'wait') {
       return { budget: (budgets[spent.budget] as NamedBudget).name, wait: spent.wait }
     }
-    alert(budgets, spent)
+    for (const reached of spent.reached) alert(budgets[reached.budget] as NamedBudget, reached)
+    for (const index of spent.over) {
+      const { name, subject } = budgets[index] as NamedBudget
+      logger.info({ event: 'limit.shadow', limit: name, subject }, 'would be refused')
+    }
     const { at } = spent
-    return { at, ip, giveBack: () => giveBack(budgets, at) }
+    return { at, ip, giveBack: () => giveBack(budgets, at, false) }
   }
 
   /** Not waited for: no answer depends on it, and the store has logged what went wrong. */
-  function giveBack(budgets: NamedBudget[], at: number): void {
+  function giveBack(budgets: NamedBudget[], at: number, verified: boolean): void {
     if (budgets.length === 0) return
-    store.refund(budgets, at).catch(() => {})
+    store.refund(budgets, at, verified).catch(() => {})
   }
 
-  function alert(budgets: NamedBudget[], { reached }: SpendVerdict & { verdict: 'spent' }): void {
-    for (const { budget, used, share } of reached) {
-      const { name, subject, max, window } = budgets[budget] as NamedBudget
-      // Single addresses come and go; an operator acts on a prefix, a country or the whole.
-      if (name === 'ip' || name === 'failedChecksPerIp') continue
-      const about = { budget: name, subject, used, max, window: window / 1000, share }
+  function alert(budget: NamedBudget, { kind, used, max, share }: Reached): void {
+    const { name, subject } = budget
+    // Single addresses come and go; an operator acts on a prefix, a country or the whole.
+    if (name === 'ip' || name === 'failedChecksPerIp') return
+    const window = budget.window / 1000
+    if (kind === 'conversion') {
+      const about = { country: subject, sends: used, share, window }
+      logger.warn({ event: 'conversion.low', ...about }, 'few of a country’s codes are entered')
+      hooks.onAlert({ kind: 'conversion', ...about })
+    } else if (name !== 'conversion') {
+      const about = { budget: name, subject, used, max, window, share }
       logger.warn({ event: 'budget.reached', ...about }, 'a budget is running out')
       hooks.onAlert({ kind: 'budget', ...about })
     }
@@ -113,10 +165,17 @@ export function createBudgets({ limits, store, secrets, hooks, logger }: Budgets
       return spend(named('failedChecksPerIp', mac), mac)
     },
     giveBackSends(phone, spent) {
-      for (const { at, ip } of spent) giveBack(ofSend(phone, ip), at)
+      for (const { at, ip } of spent) giveBack(ofSend(phone, ip), at, true)
+    },
+    async conversion(of) {
+      const budget = typeof of === 'string' ? ofCountry(of) : ofPrefix(prefixMac(of.e164))
+      const { verified, unverified } = await store.usage(budget)
+      return { sent: verified + unverified, verified }
     },
   }
 }
+
+const NEVER_TELLS = { below: 0, sends: 1 }
 
 // One household or server holds a whole /64 of IPv6, and an IPv4 address can be written as an IPv6 one.
 function networkOf(ip: string): string {

@@ -23,9 +23,11 @@ export interface BeforeSendContext {
 /** `true` is `'allow'`, `false` is `'refuse'`; `'trusted'` allows and lifts the slow-down of suspicious numbers. */
 export type BeforeSendVerdict = 'allow' | 'refuse' | 'trusted' | boolean
 
-export interface Alert {
+export type Alert = BudgetAlert | ConversionAlert
+
+export interface BudgetAlert {
   kind: 'budget'
-  budget: BudgetName
+  budget: Exclude<BudgetName, 'conversion'>
   /** The country, `all`, or the pseudonym of a prefix. */
   subject: string
   used: number
@@ -34,6 +36,17 @@ export interface Alert {
   window: number
   /** 0.8 or 1 of `max` has been reached. */
   share: number
+}
+
+export interface ConversionAlert {
+  kind: 'conversion'
+  country: string
+  /** In the window; without those so recent that people are still typing. */
+  sends: number
+  /** Of them, what was verified, from 0 to 1. */
+  share: number
+  /** Seconds. */
+  window: number
 }
 
 export interface Hooks {
@@ -50,7 +63,7 @@ export interface Hooks {
     | undefined
   /** A number was disabled after 100 failed checks in a row; `unlock` enables it again. Not waited for. */
   onDisabled?: ((disabled: { phone: string }) => void | Promise<void>) | undefined
-  /** A budget has reached 80 % or 100 %, once per window. Not waited for. */
+  /** A budget has reached 80 % or 100 %, or few of a country's codes are entered; once per window. Not waited for. */
   onAlert?: ((alert: Alert) => void | Promise<void>) | undefined
 }
 

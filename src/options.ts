@@ -2,7 +2,15 @@
 import { Type } from '@sinclair/typebox'
 import { invalidOptions } from './errors.ts'
 import type { Hooks } from './hooks.ts'
-import { LIMIT_DEFAULTS, type LimitsOptions, toMilliseconds } from './limits.ts'
+import {
+  checkLimits,
+  effectiveLimits,
+  isPreset,
+  type LimitsOptions,
+  LimitsSchema,
+  type Preset,
+  toMilliseconds,
+} from './limits.ts'
 import { COUNTRIES } from './phone.ts'
 import type { SmsProvider } from './providers/provider.ts'
 import type { AmqpAddress } from './queue/connection.ts'
@@ -21,7 +29,6 @@ import {
   RedisSchema,
   SecretSchema,
   whole,
-  withDefaults,
 } from './validate.ts'
 
 export interface SmsVerifyOptions extends Hooks {
@@ -68,8 +75,8 @@ export interface SmsVerifyOptions extends Hooks {
     /** Seconds within which a proof can be redeemed, at most 3600. @default 600 */
     ttl?: number
   }
-  /** How often codes may be asked for and tried. Each limit can be `false`. */
-  limits?: LimitsOptions
+  /** How often codes may be asked for and tried: the name of a preset, or each by itself over those of `'balanced'`. */
+  limits?: Preset | LimitsOptions
   /** Whether to register the routes; without them `app.smsVerify` does it all. @default true */
   routes?: boolean
   /** Handed on to the routes: `onRequest`, `preHandler`, `config`, `bodyLimit`, `logLevel` … */
@@ -80,7 +87,8 @@ const NAME = 'smsVerify'
 
 /** Throws `SMS_VERIFY_INVALID_OPTIONS` with what was expected and what was there. */
 export function checkPluginOptions(options: SmsVerifyOptions): void {
-  checkOptions(NAME, OptionsSchema, options)
+  const { limits } = options
+  checkOptions(NAME, OptionsSchema, { ...options, ...(isPreset(limits) && { limits: {} }) })
   checkSecret(NAME, options.secret)
   const { embedded, redis, amqp } = options
   if (embedded && (redis !== undefined || amqp !== undefined)) {
@@ -103,15 +111,7 @@ export function checkPluginOptions(options: SmsVerifyOptions): void {
       `${NAME}: defaultCountry: expected one of countries, got ${JSON.stringify(defaultCountry)}`,
     )
   }
-  const { cooldown, ...limits } = withDefaults(LIMIT_DEFAULTS, options.limits)
-  for (const [name, limit] of Object.entries(limits)) {
-    const windows = toMilliseconds(limit).map(({ window }) => window)
-    const twice = windows.find((window, i) => windows.indexOf(window) < i)
-    if (twice === undefined) continue
-    throw new invalidOptions(
-      `${NAME}: limits.${name}: expected different windows, got two of ${twice / 1000} s`,
-    )
-  }
+  checkLimits(NAME, limits)
   if (isEmbedded(options) && embedded === undefined && process.env.NODE_ENV === 'production') {
     throw new invalidOptions(
       `${NAME}: expected redis and amqp in production, or embedded: true if state in memory is meant, got neither`,
@@ -135,7 +135,7 @@ const LIVE = 3
 
 /** The rules for the store, in its milliseconds. */
 export function policyOf({ code, proof, limits }: SmsVerifyOptions): Policy {
-  const { cooldown, phone } = withDefaults(LIMIT_DEFAULTS, limits)
+  const { cooldown, phone } = effectiveLimits(limits)
   const proofTtl = (proof?.ttl ?? 600) * 1000
   return {
     ttl: (code?.ttl ?? 300) * 1000,
@@ -152,14 +152,6 @@ export function policyOf({ code, proof, limits }: SmsVerifyOptions): Policy {
   }
 }
 
-const LimitSchema = Type.Object(
-  { max: Type.Integer({ minimum: 1 }), window: Type.Integer({ minimum: 1, maximum: 31 * 86_400 }) },
-  { additionalProperties: false },
-)
-const LimitsSchema = expecting(
-  Type.Union([LimitSchema, Type.Array(LimitSchema, { minItems: 1 }), Type.Literal(false)]),
-  '{ max, window } in whole messages and seconds, an array of them, or false',
-)
 const CountrySchema = Type.Union(COUNTRIES.map((country) => Type.Literal(country)))
 
 const OptionsSchema = Type.Object(
@@ -207,31 +199,7 @@ const OptionsSchema = Type.Object(
         'an object',
       ),
     ),
-    limits: Type.Optional(
-      expecting(
-        Type.Object(
-          {
-            cooldown: Type.Optional(
-              expecting(
-                Type.Union([
-                  Type.Array(Type.Integer({ minimum: 0, maximum: 86_400 }), { minItems: 1 }),
-                  Type.Literal(false),
-                ]),
-                'an array of whole seconds, or false',
-              ),
-            ),
-            phone: Type.Optional(LimitsSchema),
-            ip: Type.Optional(LimitsSchema),
-            prefix: Type.Optional(LimitsSchema),
-            country: Type.Optional(LimitsSchema),
-            total: Type.Optional(LimitsSchema),
-            failedChecksPerIp: Type.Optional(LimitsSchema),
-          },
-          { additionalProperties: false },
-        ),
-        'an object',
-      ),
-    ),
+    limits: Type.Optional(LimitsSchema),
     beforeSend: Type.Optional(FunctionSchema),
     onVerified: Type.Optional(FunctionSchema),
     onDisabled: Type.Optional(FunctionSchema),

@@ -12,6 +12,7 @@ import { createBudgets } from './budgets.ts'
 import { startEmbedded } from './embedded.ts'
 import { invalidOptions } from './errors.ts'
 import { safeHooks } from './hooks.ts'
+import { effectiveLimits } from './limits.ts'
 import {
   CODE_LENGTH,
   checkPluginOptions,
@@ -43,7 +44,8 @@ import { createVerification, type SmsVerify } from './verification.ts'
 export type { SmsVerifyError, SmsVerifyErrorCode } from './errors.ts'
 export { isSmsVerifyError } from './errors.ts'
 export type { Alert, BeforeSendContext, BeforeSendVerdict, Hooks } from './hooks.ts'
-export type { Limit, LimitsOptions } from './limits.ts'
+export type { BudgetLimit, Limit, LimitsOptions } from './limits.ts'
+export { LIMITS } from './limits.ts'
 export type { SmsVerifyOptions } from './options.ts'
 export type { Job } from './queue/queue.ts'
 export type { RouteOptions } from './routes.ts'
@@ -75,7 +77,8 @@ async function plugin(app: FastifyInstance, options: SmsVerifyOptions): Promise<
   checkPluginOptions(options)
   if (options.routes !== false) checkTrustProxy(app)
   warnOfPlaintext({ redis: options.redis, amqp: options.amqp }, app.log)
-  const { purposes = PURPOSES, countries, defaultCountry, limits = {} } = options
+  const { purposes = PURPOSES, countries, defaultCountry } = options
+  const limits = effectiveLimits(options.limits)
   const codeLength = options.code?.length ?? CODE_LENGTH
   const schemas = createSchemas(purposes, codeLength)
   const secrets = createSecrets(options.secret)
@@ -110,6 +113,7 @@ async function plugin(app: FastifyInstance, options: SmsVerifyOptions): Promise<
     schemas,
     purposes,
     codeLength,
+    shadow: limits.mode === 'shadow',
     logger: app.log,
   })
   app.decorate('smsVerify', verification)

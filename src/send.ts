@@ -88,13 +88,15 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
       trusted,
     }
     const outlook = await store.issue({ ...wanted, dryRun: true, spent: null }, policy)
-    if (outlook.verdict !== 'free') return accept(outlook, UNSPENT)
+    const soft = parts.shadow && outlook.verdict === 'wait'
+    if (soft) log.info({ event: 'limit.shadow', limit: 'phone', id }, 'would be refused')
+    else if (outlook.verdict !== 'free') return accept(outlook, UNSPENT)
 
     const spent = await budgets.spendSend(phone, request.ip)
     if (isExhausted(spent)) throw refuse(spent.budget, waiting(spent.wait))
     const { at, ip } = spent
     const verdict = await store
-      .issue({ ...wanted, dryRun: false, spent: at === 0 ? null : { at, ip } }, policy)
+      .issue({ ...wanted, dryRun: false, soft, spent: at === 0 ? null : { at, ip } }, policy)
       .catch((error) => {
         spent.giveBack()
         throw error

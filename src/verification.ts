@@ -3,12 +3,12 @@
  */
 import type { FastifyRequest } from 'fastify'
 import type { Backlog } from './backlog.ts'
-import { type Budgets, isExhausted } from './budgets.ts'
+import { type Budgets, type Conversion, isExhausted } from './budgets.ts'
 import * as errors from './errors.ts'
 import type { SafeHooks } from './hooks.ts'
 import { secondsLeft, secondsToWait } from './limits.ts'
 import type { Logger } from './log.ts'
-import { canonicalPhone, countryOf, maskPhone, type PhonePolicy } from './phone.ts'
+import { COUNTRIES, canonicalPhone, countryOf, maskPhone, type PhonePolicy } from './phone.ts'
 import type { Job, Publisher } from './queue/queue.ts'
 import type { Schemas } from './schemas.ts'
 import { openPhone } from './sealed.ts'
@@ -91,6 +91,11 @@ export interface SmsVerify {
   unlock(phone: string): Promise<void>
   /** Forgets everything about a number: verifications, proofs, limits, failure count. */
   erase(phone: string): Promise<void>
+  /**
+   * How many codes were sent and how many of them entered in the last 24 hours: to a country, or to the numbers that differ
+   * from the given one in the last four digits only.
+   */
+  conversion(countryOrPhone: string): Promise<Conversion>
   /** Queues a job. Resolved means that the broker confirmed it as stored and routed. */
   publish(job: Job): Promise<void>
 }
@@ -108,6 +113,8 @@ export interface VerificationParts {
   /** What numbers may be proved for; the first is the default. */
   purposes: readonly string[]
   codeLength: number
+  /** Limits only tell what they would have refused. */
+  shadow: boolean
   logger: Logger
 }
 
@@ -209,6 +216,12 @@ export function createVerification(parts: VerificationParts): SmsVerify {
     unlock: async (phone) => store.unlock(pseudonym(phone)),
     erase: async (phone) => store.erase(pseudonym(phone)),
 
+    async conversion(of) {
+      if (typeof of === 'string' && COUNTRIES.includes(of)) return budgets.conversion(of)
+      const e164 = canonical(of)
+      return budgets.conversion({ e164, country: countryOf(e164) })
+    },
+
     async publish(job) {
       if (!schemas.isJob(job)) throw errors.invalidRequest()
       const result = await publisher.publish(job)
@@ -217,7 +230,11 @@ export function createVerification(parts: VerificationParts): SmsVerify {
   }
 
   function pseudonym(phone: string): string {
+    return secrets.phoneMac(canonical(phone))
+  }
+
+  function canonical(phone: string): string {
     if (typeof phone !== 'string') throw errors.invalidPhone()
-    return secrets.phoneMac(canonicalPhone(phone, phonePolicy.defaultCountry))
+    return canonicalPhone(phone, phonePolicy.defaultCountry)
   }
 }

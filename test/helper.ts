@@ -71,6 +71,7 @@ export const UNLIMITED = {
   ip: false,
   prefix: false,
   failedChecksPerIp: false,
+  conversion: false,
 } as const
 
 /** Options for the embedded mode, likewise without limits. */

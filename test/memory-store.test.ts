@@ -64,7 +64,7 @@ test('What has expired leaves the memory, though nobody asks for it.', async () 
       await store.issue(request, freePolicy)
       await store.check(rightCheck(request), freePolicy)
       await store.issue(newRequest({ code: random(10_000) }), freePolicy)
-      await store.spend([{ key: random(10_000), max: 1, window: 60_000 }])
+      await store.spend([{ key: random(10_000), max: 1, window: 60_000, units: 1, share: 0 }])
     }
     await advance(freePolicy.ttl + freePolicy.retention)
     gc()

@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test'
 import { inspect } from 'node:util'
 import Fastify from 'fastify'
 import { startConsumer } from '../src/consumer.ts'
-import { LIMIT_DEFAULTS } from '../src/limits.ts'
+import { LIMITS } from '../src/limits.ts'
 import { policyOf } from '../src/options.ts'
 import { type SmsVerifyOptions, smsVerify } from '../src/plugin.ts'
 import {
@@ -173,14 +173,14 @@ test('An option that is there but undefined is an option that is not there.', as
     ...['defaultCountry', 'prefix', 'redis', 'amqp', 'queuePrefix', 'brand', 'purposes'],
     ...['beforeSend', 'onVerified', 'onDisabled', 'onAlert', 'routes', 'routeOptions'],
     ...['code', 'code.length', 'code.ttl', 'code.checks', 'proof', 'proof.ttl', 'limits'],
-    ...Object.keys(LIMIT_DEFAULTS).map((name) => `limits.${name}`),
+    ...Object.keys(LIMITS.balanced).map((name) => `limits.${name}`),
   ]
   for (const name of names) {
     const { limits, ...options } = embedded()
     assert.equal(await starts(withOption(options, name, undefined)), true, name)
   }
   const undefinedLimits = Object.fromEntries(
-    Object.keys(LIMIT_DEFAULTS).map((name) => [name, undefined]),
+    Object.keys(LIMITS.balanced).map((name) => [name, undefined]),
   )
   const { limits, ...options } = embedded()
   assert.deepEqual(policyOf({ ...options, limits: undefinedLimits }), policyOf(options))
@@ -196,20 +196,23 @@ test('A number of retries that is there but undefined is the default one.', asyn
 })
 
 test('The defaults are those of the documentation.', () => {
-  assert.deepEqual(LIMIT_DEFAULTS, {
+  assert.deepEqual(LIMITS.balanced, {
+    mode: 'enforce',
     cooldown: [60, 120, 300],
     phone: [
       { max: 5, window: 3600 },
       { max: 10, window: 86_400 },
     ],
     ip: [
-      { max: 10, window: 600 },
-      { max: 30, window: 86_400 },
+      { max: 10, window: 600, share: 0.5 },
+      { max: 30, window: 86_400, share: 0.5 },
     ],
-    prefix: [{ max: 20, window: 3600 }],
+    prefix: [{ max: 20, window: 3600, share: 0.5 }],
     country: false,
     total: false,
     failedChecksPerIp: [{ max: 30, window: 600 }],
+    prices: {},
+    conversion: { below: 0.2, sends: 100 },
   })
   assert.deepEqual(policyOf({ secret: SECRET, countries: 'all' }), {
     ttl: 300_000,

@@ -109,7 +109,7 @@ async function runAll(store: Store, between: () => unknown = () => {}) {
     ran[name] = answer
     return answer
   }
-  const budgets = [{ key: random(16), max: 5, window: 60_000 }]
+  const budgets = [{ key: random(16), max: 5, window: 60_000, units: 1, share: 0 }]
   const queue = random(16)
   const verified = newRequest()
   const failing = newRequest()

@@ -100,7 +100,13 @@ export const redeemOf = (proof: string, changes: Partial<RedeemRequest> = {}): R
   ...changes,
 })
 
-const budgetOf = (max: number, window = 60_000): Budget => ({ key: random(16), max, window })
+const budgetOf = (max: number, window = 60_000): Budget => ({
+  key: random(16),
+  max,
+  window,
+  units: 1,
+  share: 0,
+})
 
 const times = <T>(count: number, make: (index: number) => T): T[] =>
   Array.from({ length: count }, (_, index) => make(index))
@@ -246,8 +252,8 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
       last = at
     }
     assert.deepEqual(told, [
-      { budget: 1, used: 8, share: 0.8 },
-      { budget: 1, used: 10, share: 1 },
+      { budget: 1, kind: 'used', used: 8, max: 10, share: 0.8 },
+      { budget: 1, kind: 'used', used: 10, max: 10, share: 1 },
     ])
     await store.refund([other, budget], last)
     assert.deepEqual((await spend()).reached, [])
@@ -263,8 +269,8 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
 
   it('A budget of one is at 80 % and at 100 % together.', async ({ store }) => {
     assert.deepEqual((await expect('spent', store.spend([budgetOf(1)]))).reached, [
-      { budget: 0, used: 1, share: 0.8 },
-      { budget: 0, used: 1, share: 1 },
+      { budget: 0, kind: 'used', used: 1, max: 1, share: 0.8 },
+      { budget: 0, kind: 'used', used: 1, max: 1, share: 1 },
     ])
   })
 
@@ -275,6 +281,87 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     assert.equal(count('spent', verdicts), 50)
     await Promise.all(verdicts.map((v) => v.verdict === 'spent' && store.refund(budgets, v.at)))
     assert.equal(count('spent', await all(500, () => store.spend(budgets))), 50)
+  })
+
+  it('A budget counts units, whatever each send takes of it.', async ({ store }) => {
+    const key = random(16)
+    const budgetFor = (units: number) => [{ ...budgetOf(100), key, units }]
+    const { at } = await expect('spent', store.spend(budgetFor(60)))
+    await expect('wait', store.spend(budgetFor(41)))
+    await expect('spent', store.spend(budgetFor(40)))
+    await expect('wait', store.spend(budgetFor(1)))
+    await store.refund(budgetFor(60), at)
+    const { wait } = await expect('wait', store.spend(budgetFor(61)))
+    assert.ok(wait > 0)
+    await expect('spent', store.spend(budgetFor(60)))
+    await expect('wait', store.spend(budgetFor(101)))
+  })
+
+  it('A budget grows with what was verified in its window.', async ({ store, advance }) => {
+    const budget = { ...budgetOf(2, 600), share: 0.5 }
+    const verify = async () => {
+      const { at } = await expect('spent', store.spend([budget]))
+      await store.refund([budget], at, true)
+    }
+    for (const _ of times(5, Number)) await verify()
+    for (const _ of times(2, Number)) await expect('spent', store.spend([budget]))
+    await expect('wait', store.spend([budget]))
+    const other = { ...budget, key: random(16) }
+    for (const each of [budget, other])
+      assert.equal((await store.usage(each)).verified, each === budget ? 5 : 0)
+    // The sixth: floor(0.5 × 6) is three.
+    await store.refund([budget], 0, true)
+    await expect('spent', store.spend([budget]))
+    await expect('wait', store.spend([budget]))
+    await advance(620)
+    for (const _ of times(2, Number)) await expect('spent', store.spend([budget]))
+    await expect('wait', store.spend([budget]))
+  })
+
+  it('What was verified and what was not can be asked for.', async ({ store, advance }) => {
+    const budget = { ...budgetOf(1000, 400), conversion: { below: 0, least: 1 } }
+    assert.deepEqual(await store.usage(budget), { verified: 0, unverified: 0 })
+    const spent = []
+    for (const _ of times(5, Number)) spent.push(await expect('spent', store.spend([budget])))
+    for (const { at } of spent.slice(0, 2)) await store.refund([budget], at, true)
+    for (const { at } of spent.slice(2, 3)) await store.refund([budget], at)
+    assert.deepEqual(await store.usage(budget), { verified: 2, unverified: 2 })
+    await advance(420)
+    assert.deepEqual(await store.usage(budget), { verified: 0, unverified: 0 })
+  })
+
+  it('Where limits only look on, nothing is refused and what would be is named.', async ({
+    store,
+  }) => {
+    const [small, large] = [budgetOf(1), budgetOf(2)]
+    const over = []
+    for (const _ of times(4, Number))
+      over.push((await expect('spent', store.spend([small, large], true))).over)
+    assert.deepEqual(over, [[], [0], [0, 1], [0, 1]])
+    await expect('wait', store.spend([small]))
+  })
+
+  it('Few verifications are told once in a window, when there are enough sends.', async (opened) => {
+    const { store, advance } = opened
+    const budget = { ...budgetOf(1000, 1200), conversion: { below: 0.5, least: 4 } }
+    const told = []
+    for (let i = 0; i < 9; i++) {
+      const { at, reached } = await expect('spent', store.spend([budget]))
+      told.push(...reached)
+      if (i === 0) await store.refund([budget], at, true)
+      await advance(25)
+    }
+    assert.deepEqual(told, [{ budget: 0, kind: 'conversion', used: 4, max: 1000, share: 0.25 }])
+  })
+
+  it('Many verifications are not told.', async ({ store, advance }) => {
+    const budget = { ...budgetOf(1000, 1200), conversion: { below: 0.5, least: 2 } }
+    for (const _ of times(8, Number)) {
+      const { at, reached } = await expect('spent', store.spend([budget]))
+      assert.deepEqual(reached, [])
+      await store.refund([budget], at, true)
+      await advance(25)
+    }
   })
 
   // Progress

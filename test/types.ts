@@ -122,7 +122,7 @@ const wrong: SmsVerifyOptions[] = [
 same<typeof app.smsVerify, SmsVerify>(true)
 same<
   keyof SmsVerify,
-  'send' | 'verify' | 'redeem' | 'status' | 'cancel' | 'unlock' | 'erase' | 'publish'
+  'send' | 'verify' | 'redeem' | 'status' | 'cancel' | 'unlock' | 'erase' | 'conversion' | 'publish'
 >(true)
 
 async function decorator(): Promise<void> {

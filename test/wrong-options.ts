@@ -15,6 +15,9 @@ const PROVIDER = 'a provider: an object with a name and a send function'
 const BRAND = 'a string of at most 32 characters'
 const PURPOSES = "an array of different names of a-z, 0-9 and '-'"
 const LIMIT = '{ max, window } in whole messages and seconds, an array of them, or false'
+const CONVERSION = '{ below, sends } with a share from 0 to 1 and a whole number, or false'
+const BUDGET =
+  "{ max, window } in messages and whole seconds, with share from 0 to 1 and unit 'message' or 'price' if wanted, an array of them, or false"
 
 const whole = (least: number, most: number) => `a whole number from ${least} to ${most}`
 
@@ -92,23 +95,45 @@ export const PLUGIN_CASES: Case[] = [
   ['proof', true, 'an object', 'true'],
   ['proof.ttl', 0, whole(1, 3600), '0'],
   ['proof.ttl', 3601, whole(1, 3600), '3601'],
-  ['limits', false, 'an object', 'false'],
+  ['limits', false, "'balanced', 'strict' or an object", 'false'],
+  ['limits', 'lenient', "'balanced', 'strict' or an object", '"lenient"'],
+  ['limits.mode', 'off', "'enforce' or 'shadow'", '"off"'],
+  [
+    'limits.prices',
+    { CN: -1 },
+    'an object of prices by country, and default for all others',
+    'an object',
+  ],
+  ['limits.conversion', { below: 2, sends: 9 }, CONVERSION, 'an object'],
+  ['limits.conversion', true, CONVERSION, 'true'],
   ['limits.cooldown', 60, 'an array of whole seconds, or false', '60'],
   ['limits.cooldown', [], 'an array of whole seconds, or false', 'an empty array'],
   ['limits.cooldown', [60, -1], 'an array of whole seconds, or false', '[ 60, -1 ]'],
   ['limits.cooldown', [0.5], 'an array of whole seconds, or false', '[ 0.5 ]'],
   ['limits.cooldown', true, 'an array of whole seconds, or false', 'true'],
-  ...['phone', 'ip', 'prefix', 'country', 'total', 'failedChecksPerIp'].flatMap((name): Case[] => [
-    [`limits.${name}`, true, LIMIT, 'true'],
-    [`limits.${name}`, 5, LIMIT, '5'],
-    [`limits.${name}`, [], LIMIT, 'an empty array'],
-    [`limits.${name}`, { max: 0, window: 60 }, LIMIT, 'an object'],
-    [`limits.${name}`, { max: 1.5, window: 60 }, LIMIT, 'an object'],
-    [`limits.${name}`, { max: 1 }, LIMIT, 'an object'],
-    [`limits.${name}`, { max: 1, window: 0 }, LIMIT, 'an object'],
-    [`limits.${name}`, { max: 1, window: 60, x: 1 }, LIMIT, 'an object'],
-    [`limits.${name}`, [{ max: 1, window: '60' }], LIMIT, "[ { max: 1, window: '60' } ]"],
+  ...(
+    [
+      ['phone', LIMIT],
+      ['failedChecksPerIp', LIMIT],
+      ['ip', BUDGET],
+      ['prefix', BUDGET],
+      ['country', BUDGET],
+      ['total', BUDGET],
+    ] as const
+  ).flatMap(([name, expected]): Case[] => [
+    [`limits.${name}`, true, expected, 'true'],
+    [`limits.${name}`, 5, expected, '5'],
+    [`limits.${name}`, [], expected, 'an empty array'],
+    [`limits.${name}`, { max: 0, window: 60 }, expected, 'an object'],
+    [`limits.${name}`, { max: 1 }, expected, 'an object'],
+    [`limits.${name}`, { max: 1, window: 0 }, expected, 'an object'],
+    [`limits.${name}`, { max: 1, window: 60, x: 1 }, expected, 'an object'],
+    [`limits.${name}`, { max: 1, window: 60, share: 1.5 }, expected, 'an object'],
+    [`limits.${name}`, { max: 1, window: 60, unit: 'euro' }, expected, 'an object'],
+    [`limits.${name}`, [{ max: 1, window: '60' }], expected, "[ { max: 1, window: '60' } ]"],
   ]),
+  ['limits.phone', { max: 1, window: 60, share: 0.5 }, LIMIT, 'an object'],
+  ['limits.phone', { max: 1.5, window: 60 }, LIMIT, 'an object'],
   ...['beforeSend', 'onVerified', 'onDisabled', 'onAlert'].flatMap((name): Case[] => [
     [name, 'allow', 'a function', '"allow"'],
     [name, {}, 'a function', 'an object'],

@@ -1,8 +1,7 @@
 /** The store in memory, for one process. What it does stands in store.ts; scripts.ts does the same, with reasons. */
+import { createMemoryBudgets } from './memory-budgets.ts'
 import type * as contract from './store.ts'
-
-/** Expired rows that nobody asks for are swept out this often, in milliseconds. */
-const SWEEP_INTERVAL = 60_000
+import { createTable } from './table.ts'
 
 const PROGRESS_TTL = 3_600_000
 
@@ -61,13 +60,6 @@ interface Proof {
   expires: number
 }
 
-interface Units {
-  times: number[]
-  /** When a share was last told, by percent. */
-  told: Map<number, number>
-  expires: number
-}
-
 const GONE = { verdict: 'gone' } as const
 const NEW_PHONE: Phone = { sends: [], failures: 0, sent: 0, next: 0, expires: 0 }
 const AFTER = { sent: 'sent', retry: 'queued', failed: 'failed', unknown: 'sent' } as const
@@ -77,7 +69,6 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
   const verifications = createTable<Verification>(now)
   const phones = createTable<Phone>(now)
   const proofs = createTable<Proof>(now)
-  const units = createTable<Units>(now)
   const progress = createTable<{ done: number; expires: number }>(now)
   let open = true
 
@@ -87,25 +78,10 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       open = false
     },
 
-    async spend(budgets) {
-      const at = now()
-      for (const [budget, limit] of budgets.entries()) {
-        const wait = waitFor(limit, units.get(limit.key)?.times ?? [], at)
-        if (wait > 0) return { verdict: 'wait', budget, wait }
-      }
-      return { verdict: 'spent', at, reached: budgets.flatMap((each, i) => spendOne(each, i, at)) }
-    },
-
-    async refund(budgets, at) {
-      for (const { key } of budgets) {
-        const times = units.get(key)?.times ?? []
-        const unit = times.lastIndexOf(at)
-        if (unit >= 0) times.splice(unit, 1)
-      }
-    },
+    ...createMemoryBudgets(now),
 
     async issue(request, policy) {
-      const { id, phone, key, resend, trusted, mac, code, sealedPhone } = request
+      const { id, phone, key, resend, trusted, soft, mac, code, sealedPhone } = request
       const at = now()
       const old = verifications.get(id)
       const live = old && isLive(old)
@@ -131,7 +107,7 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       if (before.failures >= policy.disableAfter) return { verdict: 'disabled' }
       const sends = before.sends.filter(({ until }) => until > at)
       const waitToLive = resend ? 0 : waitForLive(sends, policy, at)
-      const wait = Math.max(waitForSend(phone, policy, trusted, at), waitToLive)
+      const wait = Math.max(waitForSend(phone, policy, trusted, at, soft), waitToLive)
       if (wait > 0) return { verdict: 'wait', wait }
       if (request.dryRun) return { verdict: 'free' }
 
@@ -318,20 +294,6 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
     return current.expires > now()
   }
 
-  /** Takes one unit. Answers the shares that are reached for the first time in a window. */
-  function spendOne({ key, max, window }: contract.Budget, budget: number, at: number) {
-    const row = units.get(key) ?? units.set(key, { times: [], told: new Map(), expires: 0 })
-    row.expires = at + window
-    row.times = row.times.filter((time) => time > at - window)
-    const used = row.times.push(at)
-    const reached = [80, 100].filter((percent) => {
-      const told = row.told.get(percent) ?? -Infinity
-      return used * 100 >= max * percent && at - told >= window
-    })
-    for (const percent of reached) row.told.set(percent, at)
-    return reached.map((percent) => ({ budget, used, share: percent / 100 }))
-  }
-
   function updatePhone(phone: string, changes: Partial<Phone>): void {
     const row = { ...(phones.get(phone) ?? NEW_PHONE), ...changes }
     const until = row.sends.at(-1)?.until ?? 0
@@ -339,12 +301,19 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
   }
 
   /** Milliseconds until one more code may be sent to the number. */
-  function waitForSend(phone: string, policy: contract.Policy, trusted: boolean, at: number) {
+  function waitForSend(
+    phone: string,
+    policy: contract.Policy,
+    trusted: boolean,
+    at: number,
+    soft = false,
+  ): number {
     const { failures, next, sends } = phones.get(phone) ?? NEW_PHONE
-    const slow = failures >= policy.slowAfter && !trusted ? [policy.slowWindow] : []
     const times = sends.map((send) => send.at)
-    const waits = [...slow, ...policy.windows].map((window) => waitFor(window, times, at))
-    return Math.max(0, next - at, ...waits)
+    const slow = failures >= policy.slowAfter && !trusted ? [policy.slowWindow] : []
+    const windows = soft ? slow : [...slow, ...policy.windows]
+    const waits = windows.map((window) => waitFor(window, times, at))
+    return Math.max(0, soft ? 0 : next - at, ...waits)
   }
 
   /** Milliseconds until one more verification of the number may be live. */
@@ -375,31 +344,6 @@ function end(version: Version, status: Version['status']): void {
 function waitFor({ max, window }: contract.Window, times: number[], at: number): number {
   const blocker = times[times.length - max]
   return blocker === undefined ? 0 : Math.max(0, blocker + window - at)
-}
-
-/** A map whose rows are forgotten when they expire: when asked for, and swept out from time to time. */
-function createTable<Row extends { expires: number }>(now: () => number) {
-  const rows = new Map<string, Row>()
-  let swept = now()
-
-  return {
-    get(key: string): Row | undefined {
-      const row = rows.get(key)
-      if (row && row.expires > now()) return row
-      rows.delete(key)
-      return undefined
-    },
-    set(key: string, row: Row): Row {
-      const at = now()
-      if (at - swept >= SWEEP_INTERVAL) {
-        for (const [key, { expires }] of rows) if (expires <= at) rows.delete(key)
-        swept = at
-      }
-      rows.set(key, row)
-      return row
-    },
-    delete: (key: string): boolean => rows.delete(key),
-  }
 }
 
 /** Whole milliseconds; unlike those of `Date.now`, never set back or forward. */

@@ -4,7 +4,7 @@ import { withDeadline } from '../deadline.ts'
 import { invalidOptions } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { shardOf } from '../secrets.ts'
-import { progress, refund, spend } from './budget-scripts.ts'
+import { progress, refund, spend, usage } from './budget-scripts.ts'
 import type { Script } from './script.ts'
 import * as scripts from './scripts.ts'
 import type { OutlookStore, Store } from './store.ts'
@@ -46,13 +46,16 @@ export function createRedisStore(
     ready: () => redis.status === 'ready',
     close: async () => close?.(),
 
-    async spend(budgets) {
+    async spend(budgets, soft) {
       const verdict = await run<Awaited<ReturnType<Store['spend']>>>(spend, BUDGETS, {
         budgets,
+        soft,
       })
-      return verdict.verdict === 'spent' ? { ...verdict, reached: verdict.reached ?? [] } : verdict
+      if (verdict.verdict === 'wait') return verdict
+      return { ...verdict, reached: verdict.reached ?? [], over: verdict.over ?? [] }
     },
-    refund: (budgets, at) => run(refund, BUDGETS, { budgets, at }),
+    refund: (budgets, at, verified) => run(refund, BUDGETS, { budgets, at, verified }),
+    usage: (budget) => run(usage, BUDGETS, { budget }),
     progress: (queue, more) => run(progress, BUDGETS, { queue, more }),
     issue: (request, policy) => run(scripts.issue, shardOf(request.id), { ...request, policy }),
     published: (version) => run(scripts.published, shardOf(version.id), version),

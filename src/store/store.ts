@@ -14,9 +14,31 @@ export interface Window {
   window: number
 }
 
-/** A limit on everything that shares `key`, counted together over numbers. */
+/**
+ * A limit on everything that shares `key`, counted together over numbers: on what was spent and not given back. It is `max`
+ * units or, if that is more, `share` of the units that were verified in the window.
+ */
 export interface Budget extends Window {
   key: string
+  /** What is taken: a whole number. */
+  units: number
+  /** 0 where only `max` counts. */
+  share: number
+  /**
+   * Tells when fewer than `below` of the units in the window were verified, once there are `least`. The newest sixtieth of
+   * the window does not count: there people are still typing.
+   */
+  conversion?: { below: number; least: number }
+}
+
+/** What has happened to a budget (by index) for the first time in its window. */
+export interface Reached {
+  budget: number
+  /** What `share` is about: the budget that is used up to 80 % or 100 %, or the units of which so many were verified. */
+  kind: 'used' | 'conversion'
+  used: number
+  max: number
+  share: number
 }
 
 /** The rules that the operations go by. */
@@ -49,8 +71,9 @@ export type SpendVerdict =
       verdict: 'spent'
       /** When, to give it back by. */
       at: number
-      /** Budgets (by index) that have now reached 80 % or 100 % for the first time in their window. */
-      reached: { budget: number; used: number; share: number }[]
+      reached: Reached[]
+      /** Budgets (by index) that had too little left, where that does not refuse. */
+      over: number[]
     }
   | { verdict: 'wait'; budget: number; wait: number }
 
@@ -64,6 +87,8 @@ export interface IssueRequest {
   key: string
   /** Say what would become of it, and issue nothing. */
   dryRun: boolean
+  /** Issue although the cooldown or a window of the number says to wait. */
+  soft?: boolean
   /** '' in a resend keeps the purpose. */
   purpose: string
   /** MAC of the code. */
@@ -205,10 +230,15 @@ export type StatusVerdict =
 
 /** What the web half needs. */
 export interface VerificationStore {
-  /** Takes one unit from each budget, or from none when one of them has none left. Run twice, it takes two. */
-  spend(budgets: Budget[]): Promise<SpendVerdict>
-  /** Gives one unit of each budget back. Not safe to run twice: a unit too many may come back, never one too few. */
-  refund(budgets: Budget[], at: number): Promise<void>
+  /** Takes from each budget, or from none when one of them has too little left, unless `soft`. Run twice, it takes twice. */
+  spend(budgets: Budget[], soft?: boolean): Promise<SpendVerdict>
+  /**
+   * Gives back to each budget what was taken at that time, and notes it as verified or not. Not safe to run twice: too much
+   * may come back, never too little.
+   */
+  refund(budgets: Budget[], at: number, verified?: boolean): Promise<void>
+  /** What was verified of a budget's units, and what was not, in its window until now. */
+  usage(budget: Budget): Promise<{ verified: number; unverified: number }>
   /** How many deliveries of a queue the consumers have settled, with `more` added; from 0 again after an idle hour. */
   progress(queue: string, more: number): Promise<number>
   /** Cooldown, limits per number, idempotency, live verifications; then the new code. A refusal consumes nothing. */
