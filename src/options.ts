@@ -17,6 +17,7 @@ import type { AmqpAddress } from './queue/connection.ts'
 import type { RouteOptions } from './routes.ts'
 import type { RedisAddress, RedisClient } from './store/redis.ts'
 import type { Policy } from './store/store.ts'
+import { type TestNumber, TestNumbersSchema } from './test-numbers.ts'
 import {
   AmqpSchema,
   BrandSchema,
@@ -77,13 +78,15 @@ export interface SmsVerifyOptions extends Hooks {
   }
   /** How often codes may be asked for and tried: the name of a preset, or each by itself over those of `'balanced'`. */
   limits?: Preset | LimitsOptions
+  /** Numbers with a fixed code, never sent to and exempt from limits. @default [] */
+  testNumbers?: TestNumber[]
   /** Whether to register the routes; without them `app.smsVerify` does it all. @default true */
   routes?: boolean
   /** Handed on to the routes: `onRequest`, `preHandler`, `config`, `bodyLimit`, `logLevel` … */
   routeOptions?: RouteOptions
 }
 
-const NAME = 'smsVerify'
+export const NAME = 'smsVerify'
 
 /** Throws `SMS_VERIFY_INVALID_OPTIONS` with what was expected and what was there. */
 export function checkPluginOptions(options: SmsVerifyOptions): void {
@@ -204,6 +207,7 @@ const OptionsSchema = Type.Object(
     onVerified: Type.Optional(FunctionSchema),
     onDisabled: Type.Optional(FunctionSchema),
     onAlert: Type.Optional(FunctionSchema),
+    testNumbers: Type.Optional(TestNumbersSchema),
     routes: Type.Optional(expecting(Type.Boolean(), 'a boolean')),
     routeOptions: Type.Optional(expecting(Type.Object({}), 'an object of Fastify route options')),
   },

@@ -17,6 +17,7 @@ import {
   CODE_LENGTH,
   checkPluginOptions,
   isEmbedded,
+  NAME,
   PREFIX,
   PURPOSES,
   policyOf,
@@ -39,6 +40,7 @@ import {
   readyClient,
 } from './store/redis.ts'
 import type { Policy, VerificationStore } from './store/store.ts'
+import { createTestCodes } from './test-numbers.ts'
 import { createVerification, type SmsVerify } from './verification.ts'
 
 export type { SmsVerifyError, SmsVerifyErrorCode } from './errors.ts'
@@ -50,6 +52,7 @@ export type { SmsVerifyOptions } from './options.ts'
 export type { Job } from './queue/queue.ts'
 export type { RouteOptions } from './routes.ts'
 export type { Status } from './store/store.ts'
+export type { TestNumber } from './test-numbers.ts'
 export type {
   Redeemed,
   SendRequest,
@@ -100,6 +103,7 @@ async function plugin(app: FastifyInstance, options: SmsVerifyOptions): Promise<
   })
   app.addHook('onClose', () => backlog.close())
 
+  const phonePolicy = { countries, defaultCountry }
   const hooks = safeHooks(options, app.log)
   const verification = createVerification({
     store,
@@ -109,7 +113,13 @@ async function plugin(app: FastifyInstance, options: SmsVerifyOptions): Promise<
     budgets: createBudgets({ limits, store, secrets, hooks, logger: app.log }),
     hooks,
     policy,
-    phonePolicy: { countries, defaultCountry },
+    phonePolicy,
+    testCode: createTestCodes(options.testNumbers ?? [], {
+      where: NAME,
+      codeLength,
+      phonePolicy,
+      logger: app.log,
+    }),
     schemas,
     purposes,
     codeLength,

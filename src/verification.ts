@@ -15,6 +15,7 @@ import { openPhone } from './sealed.ts'
 import { ID_PATTERN, newNonce, type Secrets, shardOf, tokenHash } from './secrets.ts'
 import { createSend } from './send.ts'
 import type { Policy, Status, VerificationStore } from './store/store.ts'
+import type { TestCode } from './test-numbers.ts'
 
 export interface SendRequest {
   /** In E.164, or as written in `defaultCountry` if that is set. */
@@ -109,6 +110,7 @@ export interface VerificationParts {
   hooks: SafeHooks
   policy: Policy
   phonePolicy: PhonePolicy
+  testCode: TestCode
   schemas: Schemas
   /** What numbers may be proved for; the first is the default. */
   purposes: readonly string[]

@@ -81,7 +81,7 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
     ...createMemoryBudgets(now),
 
     async issue(request, policy) {
-      const { id, phone, key, resend, trusted, soft, mac, code, sealedPhone } = request
+      const { id, phone, key, resend, trusted, soft, unsent, mac, code, sealedPhone } = request
       const at = now()
       const old = verifications.get(id)
       const live = old && isLive(old)
@@ -122,7 +122,7 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       const current: Version = {
         number: (old?.current.number ?? 0) + 1,
         key,
-        status: 'queued',
+        status: unsent ? 'sent' : 'queued',
         published: false,
         spent: [...(old?.current.spent ?? []), ...(request.spent ? [request.spent] : [])],
         ...{ mac, code, sealedPhone },

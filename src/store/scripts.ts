@@ -141,7 +141,7 @@ end
 
 version = (a.resend and version or 0) + 1
 redis.call('HSET', v, 'phone', a.phone, 'purpose', a.purpose ~= '' and a.purpose or purpose,
-  'version', version, 'key', a.key, 'status', 'queued')
+  'version', version, 'key', a.key, 'status', a.unsent and 'sent' or 'queued')
 redis.call('HDEL', v, 'published', 'attempt', 'holder', 'lease', 'again', 'result')
 published = false
 if a.spent ~= cjson.null then
@@ -153,7 +153,7 @@ redis.call('ZADD', s, now, a.id .. ':' .. version)
 redis.call('PEXPIRE', s, keep)
 redis.call('HSET', p, 'sent', in_a_row + 1, 'next', now + cooldown)
 if failures == 0 then redis.call('PEXPIRE', p, keep) end
-return accept('issued', version, 'queued')
+return accept('issued', version, a.unsent and 'sent' or 'queued')
 `,
 )
 

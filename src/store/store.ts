@@ -87,6 +87,8 @@ export interface IssueRequest {
   key: string
   /** Say what would become of it, and issue nothing. */
   dryRun: boolean
+  /** Nothing is to be sent: its status is `sent` from the start. */
+  unsent?: boolean
   /** Issue although the cooldown or a window of the number says to wait. */
   soft?: boolean
   /** '' in a resend keeps the purpose. */
