@@ -47,6 +47,7 @@ const COUNTS = [
   'accepted',
   'lost',
   'dup',
+  'excused',
   'late',
   'phantom',
   'wrong',
@@ -65,6 +66,7 @@ function cells(result: RowResult): string[] {
   const some = ENDS.filter((end) => ends[end] > 0)
   const shown = some.map((end) => `${ends[end]} ${end}`)
   if (unsent > 0) shown.push(`${unsent} of the unknown never sent`)
+  if (result.excused > 0) shown.push(`${result.excused} of the dup after an answer that was late`)
   if (result.deleted > 0) shown.push(`${result.deleted} deleted with their queue`)
   if (forgotten > 0) shown.push(`${forgotten} codes forgotten (410)`)
   const seconds = (ms: number) => (ms > 0 ? `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s` : '–')
