@@ -1,5 +1,6 @@
 /** What a row of the table is, and how one round of it goes. */
 
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { RabbitMQ } from '../services/rabbitmq.ts'
 import type { Endpoint } from '../services/service.ts'
 import type { Programs } from './build.ts'
@@ -86,6 +87,9 @@ const DRAIN = 180_000
 /** Milliseconds after the last fault in which a send must go through. */
 const HEAL = 30_000
 
+/** Seconds; worth a note, since the vendor is given 10. */
+const LONG_PAUSE = 2
+
 export interface RoundOptions {
   programs: Programs
   rabbitmq: Pick<Endpoint, 'url'>[]
@@ -99,6 +103,9 @@ export async function playRound(row: Row, options: RoundOptions): Promise<RowRes
   const { programs, rabbitmq, nodes, run, seed, small } = options
   const setting = { ...SETTING, ...row.setting, ...run }
   const startedAt = Date.now()
+  // The vendor and the people live in this process: what it misses, they miss.
+  const pauses = monitorEventLoopDelay()
+  pauses.enable()
   const chance = chanceFrom(seed)
   await using world = await createWorld(programs, rabbitmq, setting)
   world.vendor.treat = ({ nth }) => ({
@@ -143,6 +150,9 @@ export async function playRound(row: Row, options: RoundOptions): Promise<RowRes
   const verdict = await judge(world, load, ends, allowed, chance)
   await row.check?.(verdict, scene)
   load.close()
+  pauses.disable()
+  const longest = pauses.max / 1e9
+  if (longest > LONG_PAUSE) notes.push(`vendor and people paused for ${longest.toFixed(1)} s`)
   verdict.problems.push(...problems)
   const seconds = (Date.now() - startedAt) / 1000
   return { ...verdict, row, setting, rounds: 1, seed, seconds, notes }
