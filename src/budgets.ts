@@ -30,6 +30,8 @@ export interface Budgets {
   spendCheck(ip: string | undefined): Promise<Spending | Exhausted>
   /** The sends of a verification that succeeded. */
   giveBackSends(phone: Phone, spent: { at: number; ip: string }[]): void
+  /** When by the store's clock, and how far the budget that is nearest to its end is used up: 1 is all of it. */
+  risk(phone: Phone, ip: string | undefined): Promise<{ at: number; risk: number }>
   /** Of a country, or of the numbers that differ from one in the last four digits only, in the last 24 hours. */
   conversion(of: string | Phone): Promise<Conversion>
 }
@@ -106,17 +108,17 @@ export function createBudgets({ limits, store, secrets, hooks, logger }: Budgets
   const ipMac = (ip: string | undefined) => (ip ? secrets.subjectMac(networkOf(ip)) : '')
   const prefixMac = (e164: string) => secrets.subjectMac(e164.slice(0, -4))
 
-  function ofSend({ e164, country }: Phone, ip: string): NamedBudget[] {
-    const prefix = prefixMac(e164)
-    return [
-      ...named('ip', ip, country),
-      ...named('prefix', prefix, country),
-      ...named('country', country, country),
-      ...named('total', 'all', country),
-      ofCountry(country),
-      ofPrefix(prefix),
-    ]
-  }
+  const limiting = ({ e164, country }: Phone, ip: string): NamedBudget[] => [
+    ...named('ip', ip, country),
+    ...named('prefix', prefixMac(e164), country),
+    ...named('country', country, country),
+    ...named('total', 'all', country),
+  ]
+  const ofSend = (phone: Phone, ip: string): NamedBudget[] => [
+    ...limiting(phone, ip),
+    ofCountry(phone.country),
+    ofPrefix(prefixMac(phone.e164)),
+  ]
 
   async function spend(budgets: NamedBudget[], ip: string): Promise<Spending | Exhausted> {
     if (budgets.length === 0) return UNSPENT
@@ -167,9 +169,21 @@ export function createBudgets({ limits, store, secrets, hooks, logger }: Budgets
     giveBackSends(phone, spent) {
       for (const { at, ip } of spent) giveBack(ofSend(phone, ip), at, true)
     },
+    async risk(phone, ip) {
+      const budgets = limiting(phone, ipMac(ip))
+      const { at, budgets: used } = await store.usage(budgets)
+      const shares = used.map(({ verified, unverified }, i) => {
+        const { max, share } = budgets[i] as NamedBudget
+        return unverified / Math.max(max, share * verified)
+      })
+      return { at, risk: Math.max(0, ...shares) }
+    },
     async conversion(of) {
       const budget = typeof of === 'string' ? ofCountry(of) : ofPrefix(prefixMac(of.e164))
-      const { verified, unverified } = await store.usage(budget)
+      const {
+        budgets: [used],
+      } = await store.usage([budget])
+      const { verified = 0, unverified = 0 } = used ?? {}
       return { sent: verified + unverified, verified }
     },
   }

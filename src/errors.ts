@@ -1,5 +1,6 @@
 /** Every error a caller can meet, and what it says to the outside. Texts are static; what varies is a field. */
 import createError from '@fastify/error'
+import type { Puzzle } from './challenge.ts'
 
 /** Stable, closed list: switch on it. */
 export type SmsVerifyErrorCode =
@@ -9,6 +10,7 @@ export type SmsVerifyErrorCode =
   | 'SMS_VERIFY_COUNTRY_NOT_ALLOWED'
   | 'SMS_VERIFY_NUMBER_TYPE_NOT_ALLOWED'
   | 'SMS_VERIFY_REFUSED'
+  | 'SMS_VERIFY_CHALLENGE_REQUIRED'
   | 'SMS_VERIFY_GONE'
   | 'SMS_VERIFY_WRONG_CODE'
   | 'SMS_VERIFY_TOO_MANY_REQUESTS'
@@ -22,6 +24,8 @@ export interface SmsVerifyError extends Error {
   retryAfter?: number
   /** Checks that the verification has left, with `WRONG_CODE`. */
   checksLeft?: number
+  /** What has to be solved, with `CHALLENGE_REQUIRED`. */
+  challenge?: Puzzle
 }
 
 /** Seconds after which an answer says to try again when a part is down. */
@@ -29,8 +33,11 @@ const RETRY_AFTER_OUTAGE = 5
 
 const define = (code: SmsVerifyErrorCode, message: string, statusCode: number) => {
   const Constructor = createError(code, message, statusCode)
-  return (fields: Pick<SmsVerifyError, 'retryAfter' | 'checksLeft'> & { cause?: unknown } = {}) =>
-    Object.assign(new Constructor(), fields) as unknown as SmsVerifyError
+  return (
+    fields: Pick<SmsVerifyError, 'retryAfter' | 'checksLeft' | 'challenge'> & {
+      cause?: unknown
+    } = {},
+  ) => Object.assign(new Constructor(), fields) as unknown as SmsVerifyError
 }
 
 export const invalidRequest = define(
@@ -54,6 +61,11 @@ export const numberTypeNotAllowed = define(
   403,
 )
 export const refused = define('SMS_VERIFY_REFUSED', 'No code can be sent to this number now.', 403)
+export const challengeRequired = define(
+  'SMS_VERIFY_CHALLENGE_REQUIRED',
+  'Solve the challenge and send the solution along.',
+  403,
+)
 export const gone = define(
   'SMS_VERIFY_GONE',
   'This verification is over or never was. Start a new one.',

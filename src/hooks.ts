@@ -20,8 +20,11 @@ export interface BeforeSendContext {
   request: FastifyRequest | undefined
 }
 
-/** `true` is `'allow'`, `false` is `'refuse'`; `'trusted'` allows and lifts the slow-down of suspicious numbers. */
-export type BeforeSendVerdict = 'allow' | 'refuse' | 'trusted' | boolean
+/**
+ * `true` is `'allow'`, `false` is `'refuse'`; `'trusted'` allows and lifts the slow-down of suspicious numbers;
+ * `'challenge'` allows whoever has solved a proof of work.
+ */
+export type BeforeSendVerdict = 'allow' | 'refuse' | 'trusted' | 'challenge' | boolean
 
 export type Alert = BudgetAlert | ConversionAlert
 
@@ -68,8 +71,8 @@ export interface Hooks {
 }
 
 export interface SafeHooks {
-  /** Whether the host trusts the sender. Throws `SMS_VERIFY_REFUSED` if it refuses. */
-  beforeSend(context: BeforeSendContext): Promise<boolean>
+  /** Throws `SMS_VERIFY_REFUSED` if the host refuses. */
+  beforeSend(context: BeforeSendContext): Promise<'allow' | 'trusted' | 'challenge'>
   onVerified(verified: { id: string; phone: string; purpose: string }): void
   onDisabled(disabled: { phone: string }): void
   onAlert(alert: Alert): void
@@ -91,7 +94,7 @@ export function safeHooks(hooks: Hooks, logger: Logger): SafeHooks {
 
   return {
     async beforeSend(context) {
-      if (!hooks.beforeSend) return false
+      if (!hooks.beforeSend) return 'allow'
       const hook = 'beforeSend'
       let verdict: BeforeSendVerdict
       try {
@@ -107,10 +110,10 @@ export function safeHooks(hooks: Hooks, logger: Logger): SafeHooks {
         )
         throw refused()
       }
-      if (verdict === 'trusted') return true
-      if (verdict === 'allow' || verdict === true) return false
+      if (verdict === 'trusted' || verdict === 'challenge') return verdict
+      if (verdict === 'allow' || verdict === true) return 'allow'
       if (verdict !== 'refuse' && verdict !== false) {
-        const expected = "'allow', 'refuse', 'trusted' or a boolean"
+        const expected = "'allow', 'refuse', 'trusted', 'challenge' or a boolean"
         logger.error({ event: 'hook.failed', hook, expected }, 'beforeSend gave no verdict')
       }
       const phone = maskPhone(context.phone)

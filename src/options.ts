@@ -78,6 +78,11 @@ export interface SmsVerifyOptions extends Hooks {
   }
   /** How often codes may be asked for and tried: the name of a preset, or each by itself over those of `'balanced'`. */
   limits?: Preset | LimitsOptions
+  /**
+   * Asks for a proof of work before a send: `'on'` always, a number from that share of a budget of `limits` on, such as 0.5.
+   * `beforeSend` can ask for it by itself. @default 'off'
+   */
+  challenge?: 'off' | 'on' | number
   /** Numbers with a fixed code, never sent to and exempt from limits. @default [] */
   testNumbers?: TestNumber[]
   /** Whether to register the routes; without them `app.smsVerify` does it all. @default true */
@@ -207,6 +212,16 @@ const OptionsSchema = Type.Object(
     onVerified: Type.Optional(FunctionSchema),
     onDisabled: Type.Optional(FunctionSchema),
     onAlert: Type.Optional(FunctionSchema),
+    challenge: Type.Optional(
+      expecting(
+        Type.Union([
+          Type.Literal('off'),
+          Type.Literal('on'),
+          Type.Number({ minimum: 0, maximum: 1 }),
+        ]),
+        "'off', 'on' or a share from 0 to 1",
+      ),
+    ),
     testNumbers: Type.Optional(TestNumbersSchema),
     routes: Type.Optional(expecting(Type.Boolean(), 'a boolean')),
     routeOptions: Type.Optional(expecting(Type.Object({}), 'an object of Fastify route options')),

@@ -9,6 +9,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { createBacklog, longestWait } from './backlog.ts'
 import { createBudgets } from './budgets.ts'
+import { createChallenge } from './challenge.ts'
 import { startEmbedded } from './embedded.ts'
 import { invalidOptions } from './errors.ts'
 import { safeHooks } from './hooks.ts'
@@ -105,12 +106,14 @@ async function plugin(app: FastifyInstance, options: SmsVerifyOptions): Promise<
 
   const phonePolicy = { countries, defaultCountry }
   const hooks = safeHooks(options, app.log)
+  const budgets = createBudgets({ limits, store, secrets, hooks, logger: app.log })
   const verification = createVerification({
     store,
     publisher,
     secrets,
     backlog,
-    budgets: createBudgets({ limits, store, secrets, hooks, logger: app.log }),
+    budgets,
+    challenge: createChallenge({ when: options.challenge ?? 'off', store, budgets, secrets }),
     hooks,
     policy,
     phonePolicy,

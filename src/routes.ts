@@ -76,9 +76,9 @@ export function registerRoutes(
     },
     async (request, reply) => {
       const idempotencyKey = request.headers['idempotency-key']
-      const { phone, purpose, locale, id } = request.body
+      const { phone, purpose, locale, id, solution } = request.body
       const sent = await smsVerify.send(
-        { phone, purpose, locale, id, ip: request.ip, idempotencyKey },
+        { phone, purpose, locale, id, solution, ip: request.ip, idempotencyKey },
         request,
       )
       return reply.code(202).send(sent)
@@ -159,7 +159,14 @@ function sendProblem(
   request: FastifyRequest,
   reply: FastifyReply,
 ) {
-  const { statusCode: status, code, message: detail, retryAfter, checksLeft } = ours(error, request)
+  const {
+    statusCode: status,
+    code,
+    message: detail,
+    retryAfter,
+    checksLeft,
+    challenge,
+  } = ours(error, request)
   if (retryAfter !== undefined) reply.header('retry-after', retryAfter)
   return reply
     .code(status)
@@ -172,6 +179,7 @@ function sendProblem(
       code,
       ...(retryAfter !== undefined && { retryAfter }),
       ...(checksLeft !== undefined && { checksLeft }),
+      ...(challenge && { challenge }),
     })
 }
 

@@ -51,6 +51,12 @@ export function createSchemas(purposes: readonly string[], codeLength: number): 
       ...Id,
       description: 'Resend inside this verification: a new code, and the old one is dead at once.',
     } as typeof Id),
+    solution: Type.Optional(
+      Type.String({
+        pattern: '^[0-9a-z]{1,12}\\.[0-9]{1,2}\\.[\\w-]{12}\\.[\\w-]{22}\\.[0-9a-z]{1,12}$',
+        description: 'PUZZLE.COUNTER, where an answer has asked for it.',
+      }),
+    ),
   })
   const verifyBody = strict({
     id: Id,
@@ -127,6 +133,15 @@ export const Problem = Type.Object({
   code: Type.String({ description: 'Stable: switch on it.' }),
   retryAfter: Type.Optional(Type.Integer({ description: 'Seconds; also the Retry-After header.' })),
   checksLeft: Type.Optional(Type.Integer()),
+  challenge: Type.Optional(
+    Type.Object(
+      { puzzle: Type.String(), bits: Type.Integer() },
+      {
+        description:
+          'Find a counter, in base 36, so that SHA-256 of PUZZLE.COUNTER begins with so many zero bits.',
+      },
+    ),
+  ),
 })
 
 /** Compiled once: a check costs microseconds, coerces nothing and drops nothing. */

@@ -14,6 +14,8 @@ export interface Secrets {
   phoneMac(phone: string): string
   /** Pseudonym of anything else that would identify a person or network, such as an IP address. */
   subjectMac(subject: string): string
+  /** Proves that a puzzle is one of ours. */
+  puzzleMac(text: string): string
   /**
    * Unguessable id (132 bits) in the shard of the number. With an idempotency key it is the same each time for the same
    * parts, and as unguessable for anyone who does not know them.
@@ -76,6 +78,7 @@ export function createSecrets(secret: string | string[]): Secrets {
   return {
     phoneMac: (phone) => hmac(last.phone, phone).toString('base64url').slice(0, RANDOM_LENGTH),
     subjectMac: (subject) => hmac(last.subject, subject).toString('base64url').slice(0, 16),
+    puzzleMac: (text) => hmac(last.puzzle, text).toString('base64url').slice(0, RANDOM_LENGTH),
     newId(phoneMac, idempotent) {
       const bytes = idempotent ? hmac(last.id, join(phoneMac, ...idempotent)) : randomBytes(17)
       return shardOf(phoneMac) + bytes.toString('base64url').slice(0, RANDOM_LENGTH)
@@ -96,6 +99,7 @@ interface Keys {
   keyId: string
   phone: Buffer
   subject: Buffer
+  puzzle: Buffer
   id: Buffer
   code: Buffer
   seal: Buffer
@@ -109,6 +113,7 @@ function deriveKeys(secret: string): Keys {
     keyId: derive('key id').toString('base64url').slice(0, KEY_ID_LENGTH),
     phone: derive('phone'),
     subject: derive('subject'),
+    puzzle: derive('puzzle'),
     id: derive('id'),
     code: derive('code'),
     seal: derive('seal'),

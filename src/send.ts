@@ -2,6 +2,7 @@
 import type { FastifyRequest } from 'fastify'
 import { isExhausted, type Spending, UNSPENT } from './budgets.ts'
 import * as errors from './errors.ts'
+import type { SafeHooks } from './hooks.ts'
 import { secondsLeft, secondsToWait } from './limits.ts'
 import type { Logger } from './log.ts'
 import { maskPhone, type Phone, parsePhone } from './phone.ts'
@@ -20,8 +21,11 @@ type Issued = Extract<IssueVerdict, { version: number }> & {
   spent: Spending
 }
 
+type HostVerdict = Awaited<ReturnType<SafeHooks['beforeSend']>>
+
 export function createSend(parts: VerificationParts): SmsVerify['send'] {
   const {
+    challenge,
     store,
     publisher,
     backlog,
@@ -44,8 +48,8 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
     if (!publisher.ready()) throw errors.unavailable('RabbitMQ takes no jobs')
     if (backlog.tooLong()) throw errors.unavailable('the consumers are too far behind')
 
-    const trusted = (await ask(request, phone, http)) || request.trusted === true
-    const issued = await issue(request, phone, trusted, log)
+    const verdict = await ask(request, phone, http)
+    const issued = await issue(request, phone, verdict, log)
     await enqueue(issued, log)
     const { id, version, expiresIn, resendIn } = issued
     const about = { event: 'send.accepted', id, version, phone: maskPhone(phone.e164) }
@@ -58,8 +62,7 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
     }
   }
 
-  /** Asks the host; true if it trusts the sender. */
-  function ask(request: SendRequest, phone: Phone, http?: FastifyRequest): Promise<boolean> {
+  function ask(request: SendRequest, phone: Phone, http?: FastifyRequest): Promise<HostVerdict> {
     const { id, purpose = id ? undefined : defaultPurpose, locale, ip } = request
     const { e164, country } = phone
     return hooks.beforeSend({ phone: e164, country, purpose, id, locale, ip, request: http })
@@ -72,7 +75,7 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
   async function issue(
     request: SendRequest,
     phone: Phone,
-    trusted: boolean,
+    host: HostVerdict,
     log: Logger,
   ): Promise<Issued> {
     const identity = identify(request, phone)
@@ -86,7 +89,7 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
       mac: secrets.codeMac(id, code),
       code: sealCode(secrets, id, sealed),
       sealedPhone: sealPhone(secrets, id, phone.e164),
-      trusted,
+      trusted: host === 'trusted' || request.trusted === true,
     }
     if (testCode !== undefined) {
       const exempt = { trusted: true, soft: true, unsent: true, dryRun: false, spent: null }
@@ -97,7 +100,11 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
     if (soft) log.info({ event: 'limit.shadow', limit: 'phone', id }, 'would be refused')
     else if (outlook.verdict !== 'free') return accept(outlook, UNSPENT)
 
-    const spent = await budgets.spendSend(phone, request.ip)
+    const { ip: address, solution } = request
+    const demanded = host === 'challenge'
+    const puzzle = await challenge({ phone, ip: address, solution, demanded })
+    if (puzzle) throw refuse('challenge', errors.challengeRequired({ challenge: puzzle }))
+    const spent = await budgets.spendSend(phone, address)
     if (isExhausted(spent)) throw refuse(spent.budget, waiting(spent.wait))
     const { at, ip } = spent
     const verdict = await store

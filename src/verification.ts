@@ -4,6 +4,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { Backlog } from './backlog.ts'
 import { type Budgets, type Conversion, isExhausted } from './budgets.ts'
+import type { Challenge } from './challenge.ts'
 import * as errors from './errors.ts'
 import type { SafeHooks } from './hooks.ts'
 import { secondsLeft, secondsToWait } from './limits.ts'
@@ -30,6 +31,8 @@ export interface SendRequest {
   ip?: string | undefined
   /** Repeats of a request with the same key get the answer of the first one, and send nothing more. */
   idempotencyKey?: string | undefined
+  /** Of the challenge that an earlier answer has asked for: `PUZZLE.COUNTER`. */
+  solution?: string | undefined
   /** You know who asks: lifts the slow-down of numbers with many failed checks, as the verdict `'trusted'` does. */
   trusted?: boolean | undefined
 }
@@ -107,6 +110,7 @@ export interface VerificationParts {
   secrets: Secrets
   budgets: Budgets
   backlog: Backlog
+  challenge: Challenge
   hooks: SafeHooks
   policy: Policy
   phonePolicy: PhonePolicy

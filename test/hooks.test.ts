@@ -130,7 +130,7 @@ test('A beforeSend that is in time leaves no timer behind, and one that fails la
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const { logger, lines } = createLog()
   const quick = safeHooks({ beforeSend: async () => 'trusted' as const }, logger)
-  assert.equal(await quick.beforeSend(CONTEXT), true)
+  assert.equal(await quick.beforeSend(CONTEXT), 'trusted')
   t.mock.timers.tick(10_000)
   await nextTurn()
   assert.deepEqual(lines, [])
@@ -152,7 +152,7 @@ test('A beforeSend that is in time leaves no timer behind, and one that fails la
 test('Without hooks nobody is trusted, and nothing happens.', async () => {
   const { logger, lines } = createLog()
   const hooks = safeHooks({}, logger)
-  assert.equal(await hooks.beforeSend(CONTEXT), false)
+  assert.equal(await hooks.beforeSend(CONTEXT), 'allow')
   hooks.onVerified({ id: 'x', phone: 'x', purpose: 'x' })
   hooks.onDisabled({ phone: 'x' })
   await nextTurn()

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { STATUS_CODES } from 'node:http'
 import type { LightMyRequestResponse } from 'fastify'
 import * as errors from '../src/errors.ts'
-import type { SmsVerifyErrorCode } from '../src/plugin.ts'
+import type { SmsVerifyError, SmsVerifyErrorCode } from '../src/plugin.ts'
 
 const DETAILS = new Map(
   [
@@ -12,6 +12,7 @@ const DETAILS = new Map(
     errors.countryNotAllowed(),
     errors.numberTypeNotAllowed(),
     errors.refused(),
+    errors.challengeRequired(),
     errors.gone(),
     errors.wrongCode(),
     errors.tooManyRequests(),
@@ -25,7 +26,7 @@ export function assertProblem(
   answer: LightMyRequestResponse,
   status: number,
   code: SmsVerifyErrorCode,
-  fields: { retryAfter?: number; checksLeft?: number } = {},
+  fields: Pick<SmsVerifyError, 'retryAfter' | 'checksLeft' | 'challenge'> = {},
 ): void {
   assert.deepEqual(answer.json(), {
     type: 'about:blank',

@@ -307,8 +307,10 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     for (const _ of times(2, Number)) await expect('spent', store.spend([budget]))
     await expect('wait', store.spend([budget]))
     const other = { ...budget, key: random(16) }
-    for (const each of [budget, other])
-      assert.equal((await store.usage(each)).verified, each === budget ? 5 : 0)
+    for (const each of [budget, other]) {
+      const { budgets } = await store.usage([each])
+      assert.equal(budgets[0]?.verified, each === budget ? 5 : 0)
+    }
     // The sixth: floor(0.5 × 6) is three.
     await store.refund([budget], 0, true)
     await expect('spent', store.spend([budget]))
@@ -320,14 +322,14 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
 
   it('What was verified and what was not can be asked for.', async ({ store, advance }) => {
     const budget = { ...budgetOf(1000, 400), conversion: { below: 0, least: 1 } }
-    assert.deepEqual(await store.usage(budget), { verified: 0, unverified: 0 })
+    assert.deepEqual((await store.usage([budget])).budgets[0], { verified: 0, unverified: 0 })
     const spent = []
     for (const _ of times(5, Number)) spent.push(await expect('spent', store.spend([budget])))
     for (const { at } of spent.slice(0, 2)) await store.refund([budget], at, true)
     for (const { at } of spent.slice(2, 3)) await store.refund([budget], at)
-    assert.deepEqual(await store.usage(budget), { verified: 2, unverified: 2 })
+    assert.deepEqual((await store.usage([budget])).budgets[0], { verified: 2, unverified: 2 })
     await advance(420)
-    assert.deepEqual(await store.usage(budget), { verified: 0, unverified: 0 })
+    assert.deepEqual((await store.usage([budget])).budgets[0], { verified: 0, unverified: 0 })
   })
 
   it('Where limits only look on, nothing is refused and what would be is named.', async ({
@@ -362,6 +364,27 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
       await store.refund([budget], at, true)
       await advance(25)
     }
+  })
+
+  // Tokens
+
+  it('A token is used once, and not after its end.', async ({ store, now, advance }) => {
+    const [phone, token, nonce] = [random(22), random(34), random(8)]
+    const until = (await now()) + 300
+    const use = { phone, token, until, nonce }
+    assert.equal(await store.useOnce(use), true)
+    assert.equal(await store.useOnce(use), true)
+    assert.equal(await store.useOnce({ ...use, nonce: random(8) }), false)
+    await advance(310)
+    for (const late of [token, random(34)]) {
+      assert.equal(await store.useOnce({ ...use, token: late, nonce: random(8) }), false)
+    }
+  })
+
+  it('Of parallel uses of a token one is the first.', async ({ store, now }) => {
+    const use = { phone: random(22), token: random(34), until: (await now()) + 60_000 }
+    const uses = await all(100, () => store.useOnce({ ...use, nonce: random(8) }))
+    assert.equal(uses.filter(Boolean).length, 1)
   })
 
   // Progress

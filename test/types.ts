@@ -180,6 +180,7 @@ function says(code: SmsVerifyErrorCode): string {
     case 'SMS_VERIFY_COUNTRY_NOT_ALLOWED':
     case 'SMS_VERIFY_NUMBER_TYPE_NOT_ALLOWED':
     case 'SMS_VERIFY_REFUSED':
+    case 'SMS_VERIFY_CHALLENGE_REQUIRED':
     case 'SMS_VERIFY_GONE':
     case 'SMS_VERIFY_WRONG_CODE':
     case 'SMS_VERIFY_TOO_MANY_REQUESTS':

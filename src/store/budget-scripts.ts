@@ -112,8 +112,11 @@ export const usage = script(
   PRELUDE,
   BUCKETS,
   `
-local unverified, verified = roll(a.budget, ''), roll(a.budget, 'v')
-return cjson.encode({ unverified = unverified, verified = verified })
+local budgets = {}
+for _, b in ipairs(a.budgets) do
+  table.insert(budgets, { unverified = (roll(b, '')), verified = (roll(b, 'v')) })
+end
+return cjson.encode({ at = now, budgets = #budgets > 0 and budgets or nil })
 `,
 )
 

@@ -18,6 +18,7 @@ export function failClosed(store: VerificationStore, logger: Logger): Verificati
     spend: guard(store.spend),
     refund: guard(store.refund),
     usage: guard(store.usage),
+    useOnce: guard(store.useOnce),
     progress: store.progress, // Nothing is decided by it: who asks knows what to do without.
     issue: guard(store.issue),
     published: guard(store.published),

@@ -87,9 +87,13 @@ export function createMemoryBudgets(
       }
     },
 
-    async usage(budget) {
-      const { verified, unverified } = rowOf(budget, now())
-      return { verified: sum(verified), unverified: sum(unverified) }
+    async usage(budgets) {
+      const at = now()
+      const used = budgets.map((budget) => {
+        const { verified, unverified } = rowOf(budget, at)
+        return { verified: sum(verified), unverified: sum(unverified) }
+      })
+      return { at, budgets: used }
     },
   }
 }

@@ -69,6 +69,7 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
   const verifications = createTable<Verification>(now)
   const phones = createTable<Phone>(now)
   const proofs = createTable<Proof>(now)
+  const tokens = createTable<{ nonce: string; expires: number }>(now)
   const progress = createTable<{ done: number; expires: number }>(now)
   let open = true
 
@@ -198,6 +199,14 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       if (!canOpen(row.redeemed.sealedPhone, keyIds)) return { verdict: 'foreign' }
       row.by = nonce
       return row.redeemed
+    },
+
+    async useOnce({ token, until, nonce }) {
+      const used = tokens.get(token)
+      if (used) return used.nonce === nonce
+      if (until <= now()) return false
+      tokens.set(token, { nonce, expires: until })
+      return true
     },
 
     async progress(queue, more) {

@@ -55,7 +55,11 @@ export function createRedisStore(
       return { ...verdict, reached: verdict.reached ?? [], over: verdict.over ?? [] }
     },
     refund: (budgets, at, verified) => run(refund, BUDGETS, { budgets, at, verified }),
-    usage: (budget) => run(usage, BUDGETS, { budget }),
+    async usage(budgets) {
+      const answer = await run<Awaited<ReturnType<Store['usage']>>>(usage, BUDGETS, { budgets })
+      return { ...answer, budgets: answer.budgets ?? [] }
+    },
+    useOnce: (use) => run(scripts.useOnce, shardOf(use.phone), use),
     progress: (queue, more) => run(progress, BUDGETS, { queue, more }),
     issue: (request, policy) => run(scripts.issue, shardOf(request.id), { ...request, policy }),
     published: (version) => run(scripts.published, shardOf(version.id), version),

@@ -11,6 +11,7 @@
  *   s:PHONE  zset    the log of sends to a number: ID:VERSION by time.
  *   p:PHONE  hash    failures, sent (unverified sends in a row), next (no send before). Has no expiry while failures
  *                    is set: time must not clear it (NIST SP 800-63B-4, 3.2.2).
+ *   u:TOKEN  string  a token that was used, with the nonce of the request. Until it expires.
  *   r:PROOF  hash    a proof: id, phone (sealed), purpose, at, by.
  */
 import { PRELUDE, script } from './script.ts'
@@ -403,5 +404,17 @@ for _, send in ipairs(redis.call('ZRANGE', s, 0, -1)) do
 end
 redis.call('DEL', s, key('p', a.phone))
 return 'null'
+`,
+)
+
+export const useOnce = script(
+  PRELUDE,
+  `
+local u = key('u', a.token)
+local by = redis.call('GET', u)
+if by then return tostring(by == a.nonce) end
+if a['until'] <= now then return 'false' end
+redis.call('SET', u, a.nonce, 'PX', math.ceil(a['until'] - now))
+return 'true'
 `,
 )

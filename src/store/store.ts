@@ -239,8 +239,12 @@ export interface VerificationStore {
    * may come back, never too little.
    */
   refund(budgets: Budget[], at: number, verified?: boolean): Promise<void>
-  /** What was verified of a budget's units, and what was not, in its window until now. */
-  usage(budget: Budget): Promise<{ verified: number; unverified: number }>
+  /** What was verified of the budgets' units, and what was not, in their windows until now. */
+  usage(
+    budgets: Budget[],
+  ): Promise<{ at: number; budgets: { verified: number; unverified: number }[] }>
+  /** Whether the token is used for the first time, and before `until`. Later calls of one `nonce` answer like its first. */
+  useOnce(use: { phone: string; token: string; until: number; nonce: string }): Promise<boolean>
   /** How many deliveries of a queue the consumers have settled, with `more` added; from 0 again after an idle hour. */
   progress(queue: string, more: number): Promise<number>
   /** Cooldown, limits per number, idempotency, live verifications; then the new code. A refusal consumes nothing. */
