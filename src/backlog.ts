@@ -44,20 +44,24 @@ export function createBacklog(options: BacklogOptions): Backlog {
   const stop = new AbortController()
   const estimate = createEstimate()
   let asked = false
+  let refused = false
   let behind = false
 
-  const tooLong = () => estimate.wait(performance.now()) > longest
+  const wait = () => estimate.wait(performance.now())
 
   async function look(): Promise<void> {
     const [depth, done] = await Promise.all([publisher.depth(), store.progress(queue, 0)])
     estimate.update({ at: performance.now(), depth, done })
   }
 
+  /** Not at each change: between two looks sends may be refused and taken in turn. */
   function tell(): void {
-    if (tooLong() === behind) return
-    behind = !behind
-    const wait = Math.round(estimate.wait(performance.now()) / 1000)
-    const about = { queue, depth: estimate.depth(), wait, longest: longest / 1000 }
+    const [before, wasRefused] = [behind, refused]
+    refused = false
+    behind = wasRefused || wait() > (behind ? longest / 2 : longest)
+    if (behind === before) return
+    const seconds = Math.round(wait() / 1000)
+    const about = { queue, depth: estimate.depth(), wait: seconds, longest: longest / 1000 }
     if (behind) logger.warn({ event: 'queue.slow', ...about }, 'consumers are behind: no sends')
     else logger.info({ event: 'queue.recovered', ...about }, 'consumers keep up: sends again')
   }
@@ -77,7 +81,9 @@ export function createBacklog(options: BacklogOptions): Backlog {
   return {
     tooLong() {
       asked = true
-      return tooLong()
+      const isTooLong = wait() > longest
+      refused ||= isTooLong
+      return isTooLong
     },
     add: () => estimate.add(),
     close: () => stop.abort(),

@@ -36,10 +36,10 @@ const METRICS_TYPE = 'text/plain; version=0.0.4'
 
 const metrics = (counts: Record<string, number>, parts: Record<string, boolean>): string =>
   [
-    '# HELP sms_verify_jobs_total What became of jobs, by the event of the log.',
-    '# TYPE sms_verify_jobs_total counter',
+    '# HELP sms_verify_events_total What became of jobs, by the event of the log.',
+    '# TYPE sms_verify_events_total counter',
     ...Object.entries(counts).map(
-      ([event, count]) => `sms_verify_jobs_total{event="${event}"} ${count}`,
+      ([event, count]) => `sms_verify_events_total{event="${event}"} ${count}`,
     ),
     '# HELP sms_verify_up Whether the part is connected.',
     '# TYPE sms_verify_up gauge',

@@ -85,7 +85,7 @@ export interface Consumer {
 }
 
 /**
- * Starts a consumer. Rejects with `SMS_VERIFY_INVALID_OPTIONS`, or after 3 s with the error that kept it from Redis or
+ * Starts a consumer. Rejects with `SMS_VERIFY_INVALID_OPTIONS`, or within seconds with the error that kept it from Redis or
  * RabbitMQ. Once started it survives their outages and goes on by itself.
  */
 export async function startConsumer(options: ConsumerOptions): Promise<Consumer> {

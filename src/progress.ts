@@ -1,5 +1,5 @@
 /** Tells the store how many deliveries are settled: the web half works out from it how far the consumers are behind. */
-import type { Handler } from './queue/queue.ts'
+import type { Disposition, Handler } from './queue/queue.ts'
 import type { DeliveryStore } from './store/store.ts'
 
 /** Milliseconds. */
@@ -18,12 +18,13 @@ export function withProgress(
     settled = 0
   }
 
+  function count(disposition: Disposition): Disposition {
+    if (settled++ === 0) setTimeout(report, INTERVAL).unref()
+    return disposition
+  }
+
   return {
-    ...handler,
-    async deliver(job, attempt) {
-      const disposition = await handler.deliver(job, attempt)
-      if (settled++ === 0) setTimeout(report, INTERVAL).unref()
-      return disposition
-    },
+    deliver: async (job, attempt) => count(await handler.deliver(job, attempt)),
+    unreadable: (size) => count(handler.unreadable(size)),
   }
 }

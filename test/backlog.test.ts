@@ -99,12 +99,12 @@ test('slow consumers, and none, make sends 503 until they have caught up; a shor
     assert.deepEqual([...new Set(accepted.map(({ status }) => status))], [202])
   }
   await until('sends are refused', async () => (await send()).status === 503, 20_000)
-  assert.equal(lines('queue.slow').length, 1)
+  await until('it is logged', () => lines('queue.slow').length === 1)
   const refused = await send()
   assert.equal(refused.body.code, 'SMS_VERIFY_UNAVAILABLE')
   assert.ok(refused.headers['retry-after'])
 
   await until('sends are taken again', async () => (await send()).status === 202, 40_000)
-  assert.equal(lines('queue.recovered').length, 1)
+  await until('that is logged', () => lines('queue.recovered').length === 1)
   assert.equal((await post(alone, '/sms/send', { phone: newPhone() })).status, 503)
 })

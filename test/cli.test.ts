@@ -200,7 +200,7 @@ test('/live and /ready tell an orchestrator how it stands, /metrics what became 
   await app.smsVerify.send({ phone: newPhone() })
   const metrics = async () => (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
   await until('it is counted', async () => /\{event="sent"\} 1$/m.test(await metrics()))
-  assert.match(await metrics(), /^sms_verify_jobs_total\{event="dead"\} 0$/m)
+  assert.match(await metrics(), /^sms_verify_events_total\{event="dead"\} 0$/m)
   assert.match(await metrics(), /^sms_verify_up\{part="redis"\} 1$/m)
 })
 

@@ -222,6 +222,30 @@ test('a subscriber survives cuts, deleted queues and the loss of its channel', a
   await until('both connections are up', () => jobs.ready())
 })
 
+test('a retry queue, the dead queue and the send queue are there again soon after somebody deletes them', async (t) => {
+  const queuePrefix = newQueuePrefix()
+  const { deliveries, subscriber: jobs } = await subscriber(
+    t,
+    { queuePrefix, concurrency: 1 },
+    (attempt) => {
+      if (attempt === 1) return { next: 'retry', attempt: 2, step: 1 }
+      return attempt === 2 ? { next: 'dead', reason: 'enough' } : { next: 'ack' }
+    },
+  )
+  const sender = await publisher(t, { queuePrefix })
+  const broker = await openBroker(t)
+  for (const queue of ['retry.0.1s', 'dead', 'send']) {
+    await broker.channel.deleteQueue(`${queuePrefix}.${queue}`)
+    // A hand-over that finds no queue would hold the one place for ever.
+    for (let i = 0; i < 2; i++) {
+      const before = deliveries.length
+      await until('a job is taken', async () => (await sender.publish(JOB)) === 'done', 5000)
+      await until('it has its retry', () => deliveries.length >= before + 2, 8000)
+    }
+  }
+  await until('all is up', () => jobs.ready() && sender.ready())
+})
+
 test('a delivery in hand when its channel is lost is not acknowledged on another one', async (t) => {
   const queuePrefix = newQueuePrefix()
   const proxy = await startProxy(t, AMQP_URL)

@@ -58,7 +58,10 @@ async function startCluster(): Promise<void> {
 
 async function connect(): Promise<Cluster> {
   const nodes = masters.map(({ port }) => ({ host: '127.0.0.1', port }))
-  const client = new Cluster(nodes, { redisOptions: { maxRetriesPerRequest: 0 } })
+  const client = new Cluster(nodes, {
+    redisOptions: { maxRetriesPerRequest: 0 },
+    retryDelayOnFailover: 0,
+  })
   client.on('error', () => {})
   clients.push(client)
   await once(client, 'ready')

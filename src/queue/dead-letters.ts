@@ -41,7 +41,7 @@ export async function openDeadLetters(options: RabbitOptions): Promise<DeadLette
     async setUp(model, fail) {
       const channel = await openChannel(model, fail)
       await declareQueues(channel, queuePrefix, [])
-      return { channel, send: confirmedSender(channel) }
+      return { channel, send: confirmedSender(channel, fail) }
     },
   })
 

@@ -32,7 +32,7 @@ export async function connectPublisher(options: RabbitOptions): Promise<Publishe
     async setUp(model, fail) {
       const channel = await openChannel(model, fail)
       await declareQueues(channel, queuePrefix, [])
-      return { channel, send: confirmedSender(channel) }
+      return { channel, send: confirmedSender(channel, fail) }
     },
   })
   const queue = sendQueue(queuePrefix)
@@ -66,7 +66,8 @@ export async function openChannel(
 
 type Send = (queue: string, body: Buffer, properties: Options.Publish) => Promise<PublishResult>
 
-export function confirmedSender(channel: ConfirmChannel): Send {
+/** A message that no queue took calls `fail`: what is set up anew declares the queue that is missing. */
+export function confirmedSender(channel: ConfirmChannel, fail: (error: Error) => void): Send {
   const returned = new Map<string, number>()
   let inFlight = 0
   // The broker also confirms what it could not route; the return comes just before that confirm.
@@ -90,8 +91,9 @@ export function confirmedSender(channel: ConfirmChannel): Send {
         clearTimeout(timer)
         inFlight--
         const unroutable = takeReturn(properties.messageId as string)
-        if (!error) return resolve(unroutable ? 'failed' : 'done')
-        resolve(error.message === NACKED ? 'failed' : 'unknown')
+        if (error) return resolve(error.message === NACKED ? 'failed' : 'unknown')
+        resolve(unroutable ? 'failed' : 'done')
+        if (unroutable) fail(new Error(`there is no queue ${queue}`))
       }
       try {
         const options = {

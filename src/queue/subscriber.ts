@@ -61,7 +61,7 @@ export async function connectSubscriber(
     async setUp(model, fail) {
       const channel = await openChannel(model, fail)
       await declareQueues(channel, queuePrefix, delays)
-      return confirmedSender(channel)
+      return confirmedSender(channel, fail)
     },
   })
 

@@ -133,10 +133,14 @@ export async function readyClient<Client extends RedisClient>(
   logger: Logger,
 ): Promise<Client> {
   // Run again, most scripts change nothing, but one on budgets counts twice; and all of them long after the request was refused.
-  if (!client.isCluster && (client as Redis).options.autoResendUnfulfilledCommands !== false) {
+  const resends = client.isCluster
+    ? (client as Cluster).options.retryDelayOnFailover !== 0 && 'retryDelayOnFailover to 0'
+    : (client as Redis).options.autoResendUnfulfilledCommands !== false &&
+      'autoResendUnfulfilledCommands to false'
+  if (resends) {
     logger.warn(
-      { event: 'redis.options', autoResendUnfulfilledCommands: true },
-      'this Redis client runs commands a second time after a lost connection: set autoResendUnfulfilledCommands to false',
+      { event: 'redis.options' },
+      `this Redis client runs commands a second time after a lost connection: set ${resends}`,
     )
   }
   if (client.status !== 'ready') await untilReady(client)

@@ -74,7 +74,7 @@ export const PROCESS_ROWS: Row[] = [
   {
     name: 'consumer-sigterm',
     title: 'consumer SIGTERM rolling, 50 restarts',
-    sends: 3000,
+    sends: 6000,
     small: 150,
     load: { rate: 60 },
     async plan({ world, small, complain }) {
