@@ -98,10 +98,12 @@ export function createBudgets({ limits, store, secrets, hooks, logger }: Budgets
     max: Number.MAX_SAFE_INTEGER,
     ...(conversion && { conversion }),
   })
-  const ofCountry = (country: string): NamedBudget => {
-    const { below, sends } = limits.conversion || NEVER_TELLS
-    return converting(country, { below, least: sends })
-  }
+  const { conversion } = limits
+  const ofCountry = (country: string): NamedBudget =>
+    converting(
+      country,
+      conversion ? { below: conversion.below, least: conversion.sends } : undefined,
+    )
   const ofPrefix = (prefix: string): NamedBudget => converting(prefix, { below: 0, least: 1 })
 
   // Both an address and a prefix are kept as pseudonyms only.
@@ -116,8 +118,7 @@ export function createBudgets({ limits, store, secrets, hooks, logger }: Budgets
   ]
   const ofSend = (phone: Phone, ip: string): NamedBudget[] => [
     ...limiting(phone, ip),
-    ofCountry(phone.country),
-    ofPrefix(prefixMac(phone.e164)),
+    ...(conversion ? [ofCountry(phone.country), ofPrefix(prefixMac(phone.e164))] : []),
   ]
 
   async function spend(budgets: NamedBudget[], ip: string): Promise<Spending | Exhausted> {
@@ -188,8 +189,6 @@ export function createBudgets({ limits, store, secrets, hooks, logger }: Budgets
     },
   }
 }
-
-const NEVER_TELLS = { below: 0, sends: 1 }
 
 // One household or server holds a whole /64 of IPv6, and an IPv4 address can be written as an IPv6 one.
 function networkOf(ip: string): string {

@@ -72,7 +72,7 @@ export interface LimitsOptions {
   prices?: Record<string, number>
   /**
    * Alerts when fewer than the share `below` of a country's codes were entered in the last 24 hours, once it has had so many
-   * `sends`: where SMS pumping goes to, or where no SMS arrives.
+   * `sends`: where SMS pumping goes to, or where no SMS arrives. With `false` it is not even counted.
    * @default { below: 0.2, sends: 100 }
    */
   conversion?: { below: number; sends: number } | false

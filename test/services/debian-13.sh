@@ -3,7 +3,8 @@
 #
 #   PATH=$(test/services/debian-13.sh /opt/debian-13):$PATH npm test
 #
-# Puts Debian 13 into the folder, unless it is there, and prints a folder of programs that run inside of it.
+# Puts Debian 13 into the folder, unless it is there, and prints a folder of programs that run inside of it. It binds /tmp,
+# /dev and /proc into the folder: before you remove it, umount FOLDER/tmp FOLDER/dev FOLDER/proc, else yours go with it.
 set -eu
 root=$1
 bin=$root/programs
