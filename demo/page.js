@@ -6,6 +6,7 @@ const SENTENCES = {
     'This is not a phone number. Check it, and begin with the country code.',
   SMS_VERIFY_COUNTRY_NOT_ALLOWED: 'Codes cannot be sent to this country.',
   SMS_VERIFY_NUMBER_TYPE_NOT_ALLOWED: 'Codes can only be sent to mobile numbers.',
+  SMS_VERIFY_CHALLENGE_REQUIRED: 'There are too many requests from where you are. Try again later.',
   SMS_VERIFY_REFUSED: 'No code can be sent to this number now.',
   SMS_VERIFY_GONE: 'That is over: expired, used, or tried too often. Ask for a new code.',
   SMS_VERIFY_TOO_MANY_REQUESTS: 'That was too often. Wait until the button counts down to zero.',

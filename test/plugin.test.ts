@@ -15,7 +15,12 @@ test('The default export is the named one, and carries the name of the package.'
   const { name, fastify } =
     (smsVerify as unknown as Record<symbol, Record<string, string>>)[meta] ?? {}
   assert.deepEqual([name, fastify], ['fastify-sms-verify', '5.x'])
-  assert.deepEqual(Object.keys(exported).sort(), ['default', 'isSmsVerifyError', 'smsVerify'])
+  assert.deepEqual(Object.keys(exported).sort(), [
+    'LIMITS',
+    'default',
+    'isSmsVerifyError',
+    'smsVerify',
+  ])
 })
 
 test('An error of ours is recognised, any other is not.', async (t) => {
@@ -100,7 +105,10 @@ test('The decorator is there for the scope that registers and those inside it, w
     await app.register(async (scope) => {
       scope.get('/inner', async () => Object.keys(scope.smsVerify))
     })
-    const methods = ['send', 'verify', 'redeem', 'status', 'cancel', 'unlock', 'erase', 'publish']
+    const methods = [
+      ...['send', 'verify', 'redeem', 'status', 'cancel', 'unlock', 'erase'],
+      ...['conversion', 'publish'],
+    ]
     for (const url of ['/host', '/inner']) {
       assert.deepEqual((await app.inject(url)).json(), methods)
     }
@@ -214,7 +222,13 @@ test('The OpenAPI description has every route with each status it can answer wit
   const { schema } = paths['/sms/send']?.post?.requestBody?.content['application/json'] ?? {}
   assert.deepEqual(schema?.required, ['phone'])
   assert.equal(schema?.additionalProperties, false)
-  assert.deepEqual(Object.keys(schema?.properties ?? {}), ['phone', 'purpose', 'locale', 'id'])
+  assert.deepEqual(Object.keys(schema?.properties ?? {}), [
+    'phone',
+    'purpose',
+    'locale',
+    'id',
+    'solution',
+  ])
   assert.match(JSON.stringify(schema?.properties.purpose), /"login".*"sign-up"/)
   const header = paths['/sms/send']?.post?.parameters?.find(
     ({ name }) => name === 'idempotency-key',
