@@ -5,7 +5,7 @@ import { openProxy } from '../proxy.ts'
 import { startRedis } from '../services/redis.ts'
 import { killRedis } from './nemesis.ts'
 import { type Row, RUNS, type Scene } from './row.ts'
-import { DURABLE } from './world.ts'
+import { DURABLE, type Fault } from './world.ts'
 
 export const REDIS_ROWS: Row[] = [
   {
@@ -46,9 +46,15 @@ export const REDIS_ROWS: Row[] = [
     runs: RUNS.slice(0, 1),
     plan: wipe,
     check({ ends }, { world, load, complain }) {
-      const [wiped] = world.faults
-      const before = load.sends.filter(({ startedAt }) => startedAt < (wiped?.from ?? 0)).length
-      if (ends.state_lost !== before) complain(`${ends.state_lost} of ${before} state-lost`)
+      const { from } = world.faults[0] as Fault
+      // The consumers may have sent the first ones before they had stopped.
+      const sent = new Set(
+        world.vendor.received.flatMap(({ at, phone }) => (at < from ? [phone] : [])),
+      )
+      const queued = load.sends.filter((send) => send.startedAt < from && !sent.has(send.phone))
+      if (ends.state_lost !== queued.length || queued.length === 0) {
+        complain(`${ends.state_lost} of ${queued.length} state-lost`)
+      }
     },
   },
 ]
