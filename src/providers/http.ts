@@ -22,15 +22,28 @@ export async function post(
   url: string,
   request: HttpRequest,
 ): Promise<HttpAnswer | Outcome> {
-  if (request.signal.aborted) return { class: 'retry', code: 'AbortError' }
+  const { signal } = request
+  if (signal.aborted) return { class: 'retry', code: 'AbortError' }
+  // Node's fetch holds the signal only weakly while it reads a body, and a garbage collection can make it forget it.
+  const aborted = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
   try {
-    const { status, body } = await fetch(url, { method: 'POST', redirect: 'error', ...request })
-    const text = await readText(body)
-    if (text === undefined) return { class: 'ambiguous', code: 'ANSWER_TOO_LONG' }
-    return { status, json: parseObject(text) }
+    return await Promise.race([exchange(fetch, url, request), aborted])
   } catch (error) {
     return failure(error)
   }
+}
+
+async function exchange(
+  fetch: Fetch,
+  url: string,
+  request: HttpRequest,
+): Promise<HttpAnswer | Outcome> {
+  const { status, body } = await fetch(url, { method: 'POST', redirect: 'error', ...request })
+  const text = await readText(body)
+  if (text === undefined) return { class: 'ambiguous', code: 'ANSWER_TOO_LONG' }
+  return { status, json: parseObject(text) }
 }
 
 /** Throws unless `value` is a string that matches `shape`. Shows the type only: the value may be a secret. */
