@@ -1,17 +1,29 @@
 /** `npm start`: the plugin and a page to try it on, with nothing else to set up. */
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { build } from 'esbuild'
 import Fastify, { type FastifyInstance } from 'fastify'
+import { type CountryCode, getCountryCallingCode } from 'libphonenumber-js/max'
+import { languageOf } from '../src/client/texts.ts'
+import { COUNTRIES, maskPhone } from '../src/phone.ts'
 import { type SmsVerifyOptions, smsVerify } from '../src/plugin.ts'
 import { consoleProvider, type SmsMessage, type SmsProvider } from '../src/providers/index.ts'
+import type { Receipt, ReceiptSource } from '../src/receipts/index.ts'
+import { textsOf } from './texts.ts'
 
 type Environment = Record<string, string | undefined>
-type Parts = Pick<SmsVerifyOptions, 'secret' | 'redis' | 'amqp' | 'provider' | 'brand'>
+type Parts = Pick<SmsVerifyOptions, 'secret' | 'redis' | 'amqp' | 'provider' | 'receipts' | 'brand'>
 
 const PURPOSE = 'signup'
 
 /** How many SMS the phone on the page remembers, over all visitors. */
 const REMEMBERED = 20
+
+/** What people's providers do to them, in milliseconds until they take an SMS; one refuses every number. */
+const PROVIDERS = { works: 0, slow: 5000, refuses: 0, silent: 3_600_000 }
+
+type Mode = keyof typeof PROVIDERS
 
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
@@ -22,6 +34,7 @@ const CONTENT_SECURITY_POLICY = [
   "base-uri 'none'",
   "form-action 'none'",
   "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'",
 ].join('; ')
 
 async function main(env: Environment): Promise<void> {
@@ -32,14 +45,18 @@ async function main(env: Environment): Promise<void> {
     forceCloseConnections: true,
   })
   const phone = createPhone()
+  // Else the app would wait for a provider that takes its time.
+  app.addHook('preClose', async () => phone.close())
   const parts = connectedParts(env)
-  await app.register(smsVerify, {
-    ...(parts ?? embeddedParts(phone.provider)),
+  // In production the plugin does not start without Redis and RabbitMQ, so nobody's SMS is on a page there.
+  const page = servePage(app, { hasPhone: !parts })
+  const plugin = app.register(smsVerify, {
+    ...(parts ?? embeddedParts(phone)),
     countries: 'all',
     defaultCountry: 'CN',
     purposes: [PURPOSE],
   })
-  servePage(app, { hasPhone: !parts })
+  await Promise.all([page, plugin])
   if (!parts) servePhone(app, phone)
   serveRegistration(app)
 
@@ -79,9 +96,10 @@ function addressOf({ HOST, PORT }: Environment): { host: string; port: number } 
 }
 
 /** Everything in this process. The secret seals what is forgotten with the process, so it need not outlive it. */
-const embeddedParts = (provider: SmsProvider): Parts => ({
+const embeddedParts = ({ provider, receipts }: Phone): Parts => ({
   secret: randomBytes(32).toString('hex'),
   provider,
+  receipts: [receipts],
   brand: 'Demo',
 })
 
@@ -108,24 +126,53 @@ const list = (text: string): string[] => text.split(',').map((part) => part.trim
 
 interface Phone {
   provider: SmsProvider
+  /** Says of each SMS that it has arrived, a second or two later. */
+  receipts: ReceiptSource
+  /** What it does to the next SMS. */
+  mode: Mode
   /** What was sent for one verification, oldest first. */
   messages(id: string): SmsMessage[]
+  /** Lets go of what is not sent yet. */
+  close(): void
 }
 
-/** Prints every SMS as the console provider does, and keeps the last ones for the page. */
+/** Prints every SMS as the console provider does, and keeps the last ones for the page. Or makes trouble. */
 function createPhone(): Phone {
   const terminal = consoleProvider()
+  const closing = new AbortController()
   let sent: SmsMessage[] = []
-  return {
+  let arrived: Receipt[] = []
+  const phone: Phone = {
     provider: {
       ...terminal,
-      send(message, options) {
+      async send(message, options) {
+        const { mode } = phone
+        if (mode === 'refuses') return { class: 'permanent_recipient', code: 'DEMO' }
+        const signal = AbortSignal.any([options.signal, closing.signal])
+        if (PROVIDERS[mode] > 0) await sleep(PROVIDERS[mode], undefined, { signal })
         sent = [...sent, message].slice(-REMEMBERED)
-        return terminal.send(message, options)
+        arrived.push({ messageId: message.key, state: 'delivered' })
+        return { ...(await terminal.send(message, options)), messageId: message.key }
       },
     },
+    receipts: {
+      provider: terminal.name,
+      // It is asked; nobody has anything to push.
+      read: () => 'forged',
+      pull: {
+        every: 2,
+        async receipts() {
+          const receipts = arrived
+          arrived = []
+          return receipts
+        },
+      },
+    },
+    mode: 'works',
     messages: (id) => sent.filter((message) => message.id === id),
+    close: () => closing.abort(),
   }
+  return phone
 }
 
 /** The SMS of one verification, for whoever holds its unguessable id. A real server must never have such a route. */
@@ -140,7 +187,26 @@ function servePhone(app: FastifyInstance, phone: Phone): void {
     { ...QUIET, schema: { querystring } },
     async (request, reply) => {
       reply.header('cache-control', 'no-store')
-      return phone.messages(request.query.id).map(({ version, text }) => ({ version, text }))
+      const messages = phone.messages(request.query.id)
+      return messages.map(({ version, code, text }) => ({ version, code, text }))
+    },
+  )
+
+  const body = {
+    type: 'object',
+    required: ['mode'],
+    properties: { mode: { enum: Object.keys(PROVIDERS) } },
+  }
+  app.get('/demo/provider', QUIET, async (_request, reply) => {
+    reply.header('cache-control', 'no-store')
+    return { mode: phone.mode }
+  })
+  app.put<{ Body: { mode: Mode } }>(
+    '/demo/provider',
+    { ...QUIET, schema: { body } },
+    async (request) => {
+      phone.mode = request.body.mode
+      return { mode: phone.mode }
     },
   )
 }
@@ -156,26 +222,37 @@ function serveRegistration(app: FastifyInstance): void {
     },
   }
   app.post<{ Body: { proof: string; name: string } }>(
-    '/demo/register',
+    '/accounts',
     { schema: { body } },
     async (request, reply) => {
       const { proof, name } = request.body
       const { phone } = await app.smsVerify.redeem(proof, { purpose: PURPOSE })
-      return reply.code(201).header('cache-control', 'no-store').send({ name, phone })
+      const account = { name, phone: maskPhone(phone) }
+      return reply.code(201).header('cache-control', 'no-store').send(account)
     },
   )
 }
 
-function servePage(app: FastifyInstance, { hasPhone }: { hasPhone: boolean }): void {
+async function servePage(app: FastifyInstance, { hasPhone }: { hasPhone: boolean }): Promise<void> {
   const file = (name: string) => readFileSync(new URL(name, import.meta.url), 'utf8')
   const html = file('page.html')
+  const pageIn = (language: 'en' | 'zh-CN') => {
+    const texts = { ...textsOf(language), countries: countriesIn(language) }
+    const page = html
+      .replace('lang="en"', `lang="${language}"`)
+      .replace(/\{(\w+)\}/g, (_, name) => texts[name as keyof typeof texts])
+    return hasPhone ? page : page.replace('<aside', '<aside hidden')
+  }
+  const pages = { en: pageIn('en'), 'zh-CN': pageIn('zh-CN') }
+  const script = await bundle('page')
+  const css = file('page.css')
   const files = [
-    ['/', 'text/html', hasPhone ? html : html.replace('<aside', '<aside hidden')],
-    ['/page.css', 'text/css', file('page.css')],
-    ['/page.js', 'text/javascript', file('page.js')],
+    ['/', 'text/html', (languages = '') => pages[languageOf(languages)]],
+    ['/page.css', 'text/css', () => css],
+    ['/page.js', 'text/javascript', () => script],
   ] as const
-  for (const [url, type, text] of files) {
-    app.get(url, QUIET, (_request, reply) =>
+  for (const [url, type, textFor] of files) {
+    app.get(url, QUIET, (request, reply) =>
       reply
         .type(`${type}; charset=utf-8`)
         .headers({
@@ -183,10 +260,38 @@ function servePage(app: FastifyInstance, { hasPhone }: { hasPhone: boolean }): v
           'x-content-type-options': 'nosniff',
           'referrer-policy': 'no-referrer',
           'cache-control': 'no-cache',
+          vary: 'accept-language',
         })
-        .send(text),
+        .send(textFor(request.headers['accept-language'])),
     )
   }
+}
+
+/** A script beside this one, with the client from its sources: nothing has to be built before the start. */
+async function bundle(name: string): Promise<string> {
+  const { filename } = import.meta
+  const { outputFiles } = await build({
+    entryPoints: [filename.replace(/server(?=\.[jt]s$)/, name)],
+    bundle: true,
+    format: 'esm',
+    target: 'es2022',
+    charset: 'utf8',
+    write: false,
+  })
+  return outputFiles.map(({ text }) => text).join('')
+}
+
+/** Options of a select, named and sorted for people. */
+function countriesIn(language: string): string {
+  const names = new Intl.DisplayNames(language, { type: 'region' })
+  const { compare } = new Intl.Collator(language)
+  return COUNTRIES.map((country) => ({ country, name: names.of(country) ?? country }))
+    .sort((a, b) => compare(a.name, b.name))
+    .map(({ country, name }) => {
+      const code = `+${getCountryCallingCode(country as CountryCode)}`
+      return `<option value="${code}" data-country="${country}">${name} ${code}</option>`
+    })
+    .join('')
 }
 
 /** Two log lines for each of these requests would bury the SMS. */

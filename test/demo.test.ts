@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,6 +8,7 @@ import { programArgs } from './compiled.ts'
 
 interface Message {
   version: number
+  code: string
   text: string
 }
 
@@ -32,7 +32,7 @@ describe('The demo', () => {
 
     const { text } = await demo.sms(id)
     const code = /\d{6}/.exec(text)?.[0]
-    const expected = `Demo: ${code} is your verification code. It is valid for 5 min. Do not share it with anyone.`
+    const expected = `Demo: ${code} is your code. Valid for 5 min. Do not share it.`
     assert.equal(text, expected)
     await until('it is printed', () => demo.output().includes(`SMS to ${phone}: ${expected}\n`))
 
@@ -43,9 +43,10 @@ describe('The demo', () => {
     const again = await demo.post('/sms/verify', { id, code })
     assert.deepEqual([again.status, again.body.code], [410, 'SMS_VERIFY_GONE'])
 
-    const registered = await demo.post('/demo/register', { proof, name: 'Ada' })
-    assert.deepEqual([registered.status, registered.body], [201, { name: 'Ada', phone }])
-    const twice = await demo.post('/demo/register', { proof, name: 'Ada' })
+    const registered = await demo.post('/accounts', { proof, name: 'Ada' })
+    assert.equal(registered.status, 201)
+    assert.deepEqual(registered.body, { name: 'Ada', phone: '+86*********00' })
+    const twice = await demo.post('/accounts', { proof, name: 'Ada' })
     assert.deepEqual([twice.status, twice.body.code], [410, 'SMS_VERIFY_GONE'])
   })
 
@@ -53,8 +54,8 @@ describe('The demo', () => {
     const { id } = (await demo.post('/sms/send', { phone: '+8613800138001' })).body
     const code = /\d{6}/.exec((await demo.sms(String(id))).text)?.[0]
     const { proof } = (await demo.post('/sms/verify', { id, code })).body
-    assert.equal((await demo.post('/demo/register', { proof, name: ' ' })).status, 400)
-    assert.equal((await demo.post('/demo/register', { proof, name: 'Ada' })).status, 201)
+    assert.equal((await demo.post('/accounts', { proof, name: ' ' })).status, 400)
+    assert.equal((await demo.post('/accounts', { proof, name: 'Ada' })).status, 201)
   })
 
   test('serves its page under a policy that admits nothing from elsewhere.', async () => {
@@ -67,7 +68,7 @@ describe('The demo', () => {
       assert.match(policy, /^default-src 'none'; script-src 'self'; style-src 'self'/)
       assert.doesNotMatch(policy, /unsafe|\*|http/)
       // What the policy would block: script and style inside the page, anything of another host.
-      const blocked = / on\w+="| style="|<style|<script(?! type="module" src="\/)|https?:/
+      const blocked = / on[a-z]+="| style="|<style|<script(?! type="module" src="\/)|https?:/
       assert.doesNotMatch(await answer.text(), blocked)
     }
   })
@@ -79,14 +80,36 @@ describe('The demo', () => {
     assert.equal((await fetch(`${demo.url}/demo/phone`)).status, 400)
   })
 
-  test('has a sentence for every code that the routes answer with.', async () => {
-    const script = await (await fetch(`${demo.url}/page.js`)).text()
-    const codes = new Set(readFileSync('src/errors.ts', 'utf8').match(/(?<=')SMS_VERIFY_\w+(?=')/g))
-    // This one only at the start of a server.
-    assert.ok(codes.delete('SMS_VERIFY_INVALID_OPTIONS'))
-    // And this one is a sentence with the tries that are left.
-    assert.ok(codes.delete('SMS_VERIFY_WRONG_CODE'))
-    for (const code of codes) assert.match(script, new RegExp(`${code}:\\s+'\\w`))
+  test('speaks the first language of the browser, and names every country in it.', async () => {
+    const pageFor = async (languages: string) => {
+      const answer = await fetch(demo.url, { headers: { 'accept-language': languages } })
+      assert.equal(answer.headers.get('vary'), 'accept-language')
+      return answer.text()
+    }
+    const [en, zh] = [await pageFor('de,zh;q=0.5'), await pageFor('zh-HK,en;q=0.5')]
+    assert.match(en, /<html lang="en">[\s\S]+<option value="\+49" data-country="DE">Germany \+49</)
+    assert.match(zh, /<html lang="zh-CN">[\s\S]+<option value="\+49" data-country="DE">德国 \+49</)
+    for (const page of [en, zh]) {
+      assert.ok((page.match(/<option /g) ?? []).length > 200)
+      // Nothing is left to be filled in.
+      assert.doesNotMatch(page, /[{}]|undefined/)
+    }
+  })
+
+  test('has a provider that can be switched to refuse, and back.', async () => {
+    const status = async (id: unknown) => {
+      const answer = await fetch(`${demo.url}/sms/${id}`)
+      return (await answer.json()) as Record<string, unknown>
+    }
+    assert.deepEqual(await demo.provider('refuses'), [200, { mode: 'refuses' }])
+    const refused = (await demo.post('/sms/send', { phone: '+8613800138003' })).body
+    await until('the refusal', async () => (await status(refused.id)).status === 'failed')
+    assert.equal((await status(refused.id)).reason, 'recipient')
+    assert.deepEqual(await (await fetch(`${demo.url}/demo/phone?id=${refused.id}`)).json(), [])
+    assert.equal((await demo.provider('broken'))[0], 400)
+    assert.deepEqual(await demo.provider('works'), [200, { mode: 'works' }])
+    const sent = (await demo.post('/sms/send', { phone: '+8613800138004' })).body
+    await demo.sms(String(sent.id))
   })
 
   const urls = { REDIS_URL: 'redis://127.0.0.1:1', AMQP_URL: 'amqp://127.0.0.1:1' }
@@ -100,6 +123,11 @@ describe('The demo', () => {
       'a missing secret',
       () => urls,
       /SMS_VERIFY_SECRET: expected .+, got none; make one: openssl rand -hex 32$/,
+    ],
+    [
+      'to show the SMS of people in production',
+      () => ({ NODE_ENV: 'production' }),
+      /expected redis and amqp in production, .+, got neither$/,
     ],
     ['a port that is none', () => ({ PORT: 'http' }), /PORT: expected .+, got http$/],
     [
@@ -117,10 +145,19 @@ describe('The demo', () => {
     })
   }
 
-  test('ends with 0 on Ctrl-C.', async () => {
+  test('ends with 0 on Ctrl-C, also while its provider does not answer.', async () => {
     await using other = await start()
+    await other.provider('silent')
+    const { id } = (await other.post('/sms/send', { phone: '+8613800138000' })).body
+    await until('the provider is asked', async () => {
+      const answer = (await (await fetch(`${other.url}/sms/${id}`)).json()) as { status: string }
+      return answer.status === 'sending'
+    })
+    const signalledAt = performance.now()
     other.kill('SIGINT')
     assert.deepEqual(await other.ended, [0, null])
+    const ms = performance.now() - signalledAt
+    assert.ok(ms < 3000, `${ms} ms`)
   })
 
   test('ends with 0 on SIGTERM, whatever connections are open.', async () => {
@@ -157,6 +194,15 @@ async function start() {
       })
       const ms = performance.now() - askedAt
       return { status: answer.status, body: (await answer.json()) as Record<string, unknown>, ms }
+    },
+    /** Status and answer of switching it. */
+    async provider(mode: string): Promise<[number, unknown]> {
+      const answer = await fetch(`${url}/demo/provider`, {
+        method: 'PUT',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ mode }),
+      })
+      return [answer.status, await answer.json()]
     },
     /** The SMS of a verification, once the phone on the page has it. */
     sms: (id: string) =>
