@@ -2,15 +2,17 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { afterEach, test } from 'node:test'
 import type { Outcome, SmsMessage } from '../src/providers/provider.ts'
-import { ronglianProvider, signRonglian } from '../src/providers/ronglian.ts'
-import { message, testProvider } from './provider-contract.ts'
+import { ronglianProvider } from '../src/providers/ronglian.ts'
+import { signRonglian } from '../src/providers/ronglian-api.ts'
 import {
   answer,
   answerJson,
+  message,
   type Reply,
+  testHttpProvider,
   type VendorRequest,
   vendorServer,
-} from './vendor-server.ts'
+} from '../src/testing/index.ts'
 
 interface Vectors {
   sign: {
@@ -41,7 +43,7 @@ const account = {
 const settings = { ...account, appId: '8a48b55100000000000000000000bbbb', templateId: '1' }
 const accept = answer(200, vectors.responses.okJson)
 
-testProvider('ronglian', {
+testHttpProvider('ronglian', {
   make: (baseUrl, fetch) => ronglianProvider({ ...settings, baseUrl, ...(fetch && { fetch }) }),
   accepted: { status: 200, body: vectors.responses.okJson },
   refused: (text) => ({
@@ -49,7 +51,23 @@ testProvider('ronglian', {
     body: JSON.stringify({ statusCode: '160042', statusMsg: text }),
   }),
   codeIn: ({ body }) => JSON.parse(body).datas[0],
+  keyIn: ({ body }) => JSON.parse(body).reqId,
   secrets: Object.values(account),
+})
+
+test('What happened to a call that has no answer is told by a code.', async () => {
+  const vendor = await vendorServer(accept)
+  await vendor[Symbol.asyncDispose]()
+  const provider = ronglianProvider({ ...settings, baseUrl: vendor.url })
+  const outcome = await provider.send(message, { signal: AbortSignal.timeout(5000) })
+  assert.deepEqual(outcome, { class: 'retry', code: 'ECONNREFUSED' })
+})
+
+test('An answer counts up to 64 KiB and not beyond.', async () => {
+  const sized = (size: number) => answer(200, vectors.responses.okJson.padEnd(size))
+  assert.equal((await send({}, {}, sized(64 * 1024))).outcome.class, 'ok')
+  const { outcome } = await send({}, {}, sized(64 * 1024 + 1))
+  assert.deepEqual(outcome, { class: 'ambiguous', code: 'ANSWER_TOO_LONG' })
 })
 
 for (const vector of vectors.sign) {
@@ -266,6 +284,33 @@ test('It says of itself that it is idempotent.', () => {
   assert.deepEqual({ name, idempotent }, { name: 'ronglian', idempotent: true })
 })
 
+const byLocale = {
+  zh: { login: '11', default: '12' },
+  'zh-Hant': '13',
+  en: '14',
+  'pt-BR': '15',
+}
+
+for (const [locales, purpose, templateId] of [
+  [[], 'login', '11'],
+  [['zh-CN'], 'login', '11'],
+  [['zh-HK'], 'login', '13'],
+  [['fr', 'en-GB'], 'login', '14'],
+  [['pt'], 'login', '15'],
+  [['fr'], 'signup', '12'],
+  [['__proto__', 'constructor'], 'constructor', '12'],
+] as const) {
+  test(`Of several templates, [${locales}] and ${purpose} get ${templateId}.`, async () => {
+    const fields = { locales: [...locales], purpose }
+    const { requests } = await send(fields, { templateId: byLocale })
+    assert.equal(JSON.parse(requests[0]?.body ?? '').templateId, templateId)
+  })
+}
+
+test('It says of itself that it sends a template, not the text.', () => {
+  assert.equal(ronglianProvider(settings).text, 'template')
+})
+
 const mistakes: [Record<string, unknown>, string][] = [
   [{ accountSid: undefined }, 'ronglianProvider: accountSid: expected a string, got undefined'],
   [{ accountSid: null }, 'ronglianProvider: accountSid: expected a string, got null'],
@@ -287,6 +332,28 @@ const mistakes: [Record<string, unknown>, string][] = [
     { templateId: '1a' },
     'ronglianProvider: templateId: expected a string of digits, got another string',
   ],
+  [{ templateId: null }, 'ronglianProvider: templateId: expected a string, got null'],
+  [
+    { templateId: { en_GB: '1' } },
+    "ronglianProvider: templateId: expected locales such as 'zh' or 'zh-Hant', got 'en_GB'",
+  ],
+  [
+    { templateId: { zh: 'a' } },
+    'ronglianProvider: templateId.zh: expected a string of digits, got another string',
+  ],
+  [{ templateId: { zh: null } }, 'ronglianProvider: templateId.zh: expected a string, got null'],
+  [
+    { templateId: { zh: { default: '1', login: 2 } } },
+    'ronglianProvider: templateId.zh.login: expected a string, got number',
+  ],
+  [
+    { templateId: { zh: { login: '1' } } },
+    'ronglianProvider: templateId.zh.default: expected a string, got undefined',
+  ],
+  ...[{}, { fr: '1' }, { 'zh-Hant': '1' }].map((templateId): [Record<string, unknown>, string] => [
+    { templateId },
+    'ronglianProvider: templateId: expected one for zh or en, for all others, got neither',
+  ]),
   ...['localhost', 'ftp://host', 'http://me:secret@host', 'https://host?x=1'].map(
     (baseUrl): [Record<string, unknown>, string] => [
       { baseUrl },
@@ -304,7 +371,7 @@ for (const [mistake, text] of mistakes) {
 
 async function send(
   fields: Partial<SmsMessage>,
-  options: { accountSid?: string; authToken?: string; now?: () => number } = {},
+  options: Partial<Parameters<typeof ronglianProvider>[0]> = {},
   reply: Reply = accept,
 ): Promise<{ outcome: Outcome; requests: VendorRequest[] }> {
   await using vendor = await vendorServer(reply)

@@ -3,14 +3,15 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import type { Outcome, SmsMessage } from '../src/providers/provider.ts'
 import { type TwilioOptions, twilioProvider } from '../src/providers/twilio.ts'
-import { message, testProvider } from './provider-contract.ts'
 import {
   answer,
   answerJson,
+  message,
   type Reply,
+  testHttpProvider,
   type VendorRequest,
   vendorServer,
-} from './vendor-server.ts'
+} from '../src/testing/index.ts'
 
 interface Vectors {
   captures: {
@@ -34,6 +35,9 @@ const from = '+14155550199'
 const messagingServiceSid = 'MG0123456789abcdef0123456789abcdef'
 const sid = 'SMfedcba9876543210fedcba9876543210'
 
+const contentSid = 'HX0123456789abcdef0123456789abcdef'
+const statusCallback = 'https://example.com/sms/twilio/status?x=1'
+
 const settings = { accountSid, authToken, from }
 const keySettings = { accountSid, apiKey, apiSecret, messagingServiceSid }
 const accepted = { status: 201, body: JSON.stringify({ sid, status: 'queued', error_code: null }) }
@@ -43,7 +47,7 @@ for (const [kind, options] of [
   ['twilio with the auth token', settings],
   ['twilio with an API key', keySettings],
 ] as const) {
-  testProvider(kind, {
+  testHttpProvider(kind, {
     make: (baseUrl, fetch) => twilioProvider({ ...options, baseUrl, ...(fetch && { fetch }) }),
     accepted,
     refused: (text) => ({
@@ -55,19 +59,45 @@ for (const [kind, options] of [
   })
 }
 
+testHttpProvider('twilio with a Content template', {
+  make: (baseUrl, fetch) =>
+    twilioProvider({ ...settings, contentSid, baseUrl, ...(fetch && { fetch }) }),
+  accepted,
+  refused: (text) => ({ status: 400, body: JSON.stringify({ code: 21656, message: text }) }),
+  codeIn: ({ body }) => JSON.parse(new URLSearchParams(body).get('ContentVariables') ?? '')[1],
+  secrets: [accountSid, authToken],
+})
+
+const always = ['ValidityPeriod', 'Attempt']
+const conditional = [
+  'From',
+  'MessagingServiceSid',
+  'Body',
+  'ContentSid',
+  'ContentVariables',
+  'StatusCallback',
+  'ProvideFeedback',
+]
+
 const [withToken, withService, , withKey] = vectors.captures
 
 for (const [capture, options] of [
-  [withToken, settings],
-  [withKey, { accountSid, apiKey, apiSecret, from }],
-  [withService, { accountSid, authToken, messagingServiceSid }],
+  [withToken, { ...settings, statusCallback, feedback: true }],
+  [withKey, { accountSid, apiKey, apiSecret, from, statusCallback, feedback: true }],
+  [withService, { accountSid, authToken, messagingServiceSid, contentSid }],
 ] as const) {
   assert.ok(capture)
   const { peer, note, parsed } = capture
   test(`The request means what ${peer} sends for ${note}.`, async () => {
     const theirs = new URLSearchParams(parsed.body)
     const { requests } = await send(
-      { phone: '+14155550100', text: theirs.get('Body') ?? '', expiresIn: 300, attempt: 1 },
+      {
+        phone: '+14155550100',
+        text: theirs.get('Body') ?? '',
+        code: '123456',
+        expiresIn: 300,
+        attempt: 1,
+      },
       options,
     )
     assert.ok(requests[0])
@@ -78,13 +108,14 @@ for (const [capture, options] of [
       assert.equal(headers[name.toLowerCase()], value)
     }
     const ours = new URLSearchParams(body)
-    const shared = ['To', 'From', 'MessagingServiceSid', 'Body', 'ValidityPeriod', 'Attempt']
-    for (const field of shared.filter((field) => theirs.has(field))) {
+    for (const field of [...conditional, 'To']) {
       assert.deepEqual(ours.getAll(field), theirs.getAll(field), field)
     }
-    assert.ok([...ours.keys()].every((field) => shared.includes(field)))
-    assert.equal(ours.has('From'), theirs.has('From'))
-    assert.equal(ours.has('MessagingServiceSid'), theirs.has('MessagingServiceSid'))
+    for (const field of always.filter((field) => theirs.has(field))) {
+      assert.equal(ours.get(field), theirs.get(field), field)
+    }
+    const known = [...conditional, ...always, 'To']
+    assert.ok([...ours.keys()].every((field) => known.includes(field)))
   })
 }
 
@@ -113,6 +144,68 @@ test('ValidityPeriod is what is left of the code, in whole seconds from 1 to 360
 test('Attempt is the try of the consumer.', async () => {
   const { requests } = await send({ attempt: 3 })
   assert.equal(new URLSearchParams(requests[0]?.body).get('Attempt'), '3')
+})
+
+for (const [contentVariables, expected] of [
+  [undefined, { 1: '012345' }],
+  [
+    { 1: '{code}', 2: '{minutes}' },
+    { 1: '012345', 2: '5' },
+  ],
+  [
+    { otp: 'Code {code}', again: '{code}' },
+    { otp: 'Code 012345', again: '012345' },
+  ],
+] as const) {
+  test(`The variables ${JSON.stringify(contentVariables)} get the code and the minutes.`, async () => {
+    const { requests } = await send({}, { ...settings, contentSid, contentVariables })
+    const form = new URLSearchParams(requests[0]?.body)
+    assert.deepEqual(JSON.parse(form.get('ContentVariables') ?? ''), expected)
+    assert.equal(form.has('Body'), false)
+  })
+}
+
+const contentOf = (digit: string) => `HX${digit.repeat(32)}`
+const byLocale = {
+  de: { login: contentOf('1'), default: contentOf('2') },
+  en: contentOf('3'),
+}
+
+for (const [fields, digit] of [
+  [{ locales: ['de-AT'], purpose: 'login' }, '1'],
+  [{ locales: ['de'], purpose: 'signup' }, '2'],
+  [{ locales: [], country: 'DE', purpose: 'login' }, '1'],
+  [{ locales: ['fr'], country: 'FR' }, '3'],
+  [{ locales: ['__proto__'], country: 'CN' }, '3'],
+] as const) {
+  test(`Of several templates, ${JSON.stringify(fields)} gets the one for it.`, async () => {
+    const given = { ...fields, locales: [...fields.locales] }
+    const { requests } = await send(given, { ...settings, contentSid: byLocale })
+    const form = new URLSearchParams(requests[0]?.body)
+    assert.equal(form.get('ContentSid'), contentOf(digit))
+  })
+}
+
+test('It says of itself that it sends the text, or a template where it has one.', () => {
+  assert.equal(twilioProvider(settings).text, undefined)
+  assert.equal(twilioProvider({ ...settings, contentSid }).text, 'template')
+})
+
+for (const url of [
+  'http://example.com/a',
+  'https://user:secret@example.com:8443/a_b?c=_#rc=2',
+  `https://example.com/${'a'.repeat(4000 - 'https://example.com/'.length)}`,
+]) {
+  test(`A status callback may be ${url.slice(0, 60)}, of ${url.length} characters.`, async () => {
+    const { requests } = await send({}, { ...settings, statusCallback: url })
+    assert.equal(new URLSearchParams(requests[0]?.body).get('StatusCallback'), url)
+  })
+}
+
+test('Without them, nothing is said of status callback and feedback.', async () => {
+  const { requests } = await send({}, { ...settings, feedback: false })
+  const form = new URLSearchParams(requests[0]?.body)
+  assert.deepEqual([form.has('StatusCallback'), form.has('ProvideFeedback')], [false, false])
 })
 
 test('An acceptance tells the id of the message.', async () => {
@@ -217,7 +310,56 @@ test('It says of itself that it is not idempotent.', () => {
 
 const oneCredential = 'twilioProvider: expected exactly one of authToken and apiKey with apiSecret'
 const oneSender = 'twilioProvider: expected exactly one of from and messagingServiceSid'
+const noCallback =
+  'twilioProvider: statusCallback: expected an http(s) address of at most 4000 characters without _ in the host, got another string'
 const mistakes: [Record<string, unknown>, string][] = [
+  [
+    { ...settings, contentSid: messagingServiceSid },
+    'twilioProvider: contentSid: expected HX and 32 hex digits, got another string',
+  ],
+  [{ ...settings, contentSid: null }, 'twilioProvider: contentSid: expected a string, got null'],
+  [
+    { ...settings, contentSid: { en: 'x' } },
+    'twilioProvider: contentSid.en: expected HX and 32 hex digits, got another string',
+  ],
+  ...[{}, { zh: contentSid }, { 'en-US': contentSid }].map(
+    (choices): [Record<string, unknown>, string] => [
+      { ...settings, contentSid: choices },
+      'twilioProvider: contentSid: expected one for en, for all others, got none',
+    ],
+  ),
+  [
+    { ...settings, contentVariables: { 1: '{code}' } },
+    'twilioProvider: contentVariables: expected contentSid with it, got none',
+  ],
+  [
+    { ...settings, contentSid, contentVariables: { 1: '{minutes}' } },
+    'twilioProvider: contentVariables: expected a variable with {code}, got none',
+  ],
+  [
+    { ...settings, contentSid, contentVariables: { 1: '{code}', 2: '{phone}' } },
+    'twilioProvider: contentVariables.2: expected {code} and {minutes} only, got another string',
+  ],
+  [
+    { ...settings, contentSid, contentVariables: null },
+    'twilioProvider: contentVariables: expected the variables of the template, got another type',
+  ],
+  ...[
+    'example.com/status',
+    'ftp://example.com/status',
+    'https:example.com',
+    'https://my_host.example.com/status',
+    `https://example.com/${'a'.repeat(4001 - 'https://example.com/'.length)}`,
+    'https://[',
+  ].map((url): [Record<string, unknown>, string] => [
+    { ...settings, statusCallback: url },
+    noCallback,
+  ]),
+  [
+    { ...settings, statusCallback: new URL(statusCallback) },
+    'twilioProvider: statusCallback: expected a string, got object',
+  ],
+  [{ ...settings, feedback: 'true' }, 'twilioProvider: feedback: expected a boolean, got string'],
   [{ from }, 'twilioProvider: accountSid: expected a string, got undefined'],
   [
     { accountSid: apiKey, authToken, from },

@@ -1,32 +1,38 @@
 /** One HTTP call to a vendor: bounded, never redirected, and sorted into certainly not sent and maybe sent. */
+import { NotSentError, pooledFetch } from './pool.ts'
 import type { Fetch, Outcome } from './provider.ts'
 
 export interface HttpRequest {
   headers: Record<string, string>
   body: string
   signal: AbortSignal
+  /** Longest answer that is read. @default 64 KiB: the vendors answer a send in well under 1 KiB */
+  maxBytes?: number
 }
 
 export interface HttpAnswer {
   status: number
   /** The fields of the JSON object in the body; none if the body is anything else. */
   json: Record<string, unknown>
+  /** Whether it says when to come again, as a server does that has not begun with the request. */
+  retryAfter: boolean
 }
 
 /**
- * Posts `request` to `url`. Answers what the vendor said, or the outcome `retry` (nothing can have left) or
- * `ambiguous` (it may have) when there is no answer to read. Never throws.
+ * Posts `request` to `url` with `fetch`, or over the pools of the process. Answers what the vendor said, or the outcome
+ * `retry` (nothing can have left) or `ambiguous` (it may have) when there is no answer to read. Never throws.
  */
 export async function post(
-  fetch: Fetch,
+  fetch: Fetch = pooledFetch,
   url: string,
   request: HttpRequest,
 ): Promise<HttpAnswer | Outcome> {
   const { signal } = request
   if (signal.aborted) return { class: 'retry', code: 'AbortError' }
   // Node's fetch holds the signal only weakly while it reads a body, and a garbage collection can make it forget it.
+  // One that does not may know whether anything was sent, so it speaks first.
   const aborted = new Promise<never>((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+    signal.addEventListener('abort', () => setImmediate(reject, signal.reason), { once: true })
   })
   try {
     return await Promise.race([exchange(fetch, url, request), aborted])
@@ -40,11 +46,28 @@ async function exchange(
   url: string,
   request: HttpRequest,
 ): Promise<HttpAnswer | Outcome> {
-  const { status, body } = await fetch(url, { method: 'POST', redirect: 'error', ...request })
-  const text = await readText(body)
-  if (text === undefined) return { class: 'ambiguous', code: 'ANSWER_TOO_LONG' }
-  return { status, json: parseObject(text) }
+  const { maxBytes = 64 * 1024, ...about } = request
+  const init = { method: 'POST', redirect: 'error', ...about } as const
+  const { status, headers, body } = await fetch(url, init)
+  const text = await readText(body, maxBytes)
+  if (text === undefined) return TOO_LONG
+  const retryAfter = headers?.get('retry-after') != null
+  return { status, json: parseObject(text), retryAfter }
 }
+
+/**
+ * The outcome of an answer that comes from something in front of a vendor that itself answers otherwise: 4xx has turned the
+ * request away, so it is worth another try, and is for a person to see unless it only says to slow down. Anything else may
+ * have passed the request on.
+ */
+export function outcomeOfHttpStatus(status: number): Outcome {
+  const code = `HTTP_${status}`
+  if (status === 408 || status === 429) return { class: 'retry', code }
+  if (status >= 400 && status < 500) return { class: 'retry', code, alert: true }
+  return { class: 'ambiguous', code }
+}
+
+const TOO_LONG: Outcome = { class: 'ambiguous', code: 'ANSWER_TOO_LONG' }
 
 /** Throws unless `value` is a string that matches `shape`. Shows the type only: the value may be a secret. */
 export function checkOption(
@@ -76,10 +99,10 @@ export function checkBaseUrl(option: string, value: string): string {
   return url.href.replace(/\/+$/, '')
 }
 
-// The vendors answer in well under 1 KiB, so that a longer answer is not theirs.
-const maxBytes = 64 * 1024
-
-async function readText(body: AsyncIterable<Uint8Array> | null): Promise<string | undefined> {
+async function readText(
+  body: AsyncIterable<Uint8Array> | null,
+  maxBytes: number,
+): Promise<string | undefined> {
   const chunks: Uint8Array[] = []
   let bytes = 0
   // Leaving the loop early cancels the stream, which closes the connection.
@@ -103,12 +126,14 @@ function parseObject(text: string): Record<string, unknown> {
 function failure(error: unknown): Outcome {
   // The global fetch throws `TypeError: fetch failed` and keeps what happened as its cause.
   const reason = error instanceof Error && error.cause instanceof Error ? error.cause : error
-  if (!(reason instanceof Error)) return { class: 'ambiguous' }
+  const unsent = error instanceof NotSentError || isBeforeConnected(reason)
+  if (!(reason instanceof Error)) return { class: unsent ? 'retry' : 'ambiguous' }
   const { code = reason.name } = reason as NodeJS.ErrnoException
   const shown = typeof code === 'string' ? code : reason.name
+  if (shown === 'UND_ERR_RES_EXCEEDED_MAX_SIZE') return TOO_LONG
   // Trying again may help against a broken handshake, but more often a person has to.
   if (handshakeCodes.has(shown)) return { class: 'retry', code: shown, alert: true }
-  return { class: isBeforeConnected(reason) ? 'retry' : 'ambiguous', code: shown }
+  return { class: unsent ? 'retry' : 'ambiguous', code: shown }
 }
 
 // Node connects to all addresses of a host in turn and reports the failures as one AggregateError.

@@ -16,8 +16,8 @@ export interface SmsMessage {
   expiresIn: number
   /** What the code is for, as the host named it. */
   purpose: string
-  /** BCP 47 tag of the person's language, if the host gave one. */
-  locale?: string
+  /** BCP 47 tags of the person's languages, best first; none if nothing is known. Unchecked beyond their characters. */
+  locales: string[]
   /** The verification this SMS belongs to. */
   id: string
   /** 1 for the first code of a verification, then 1 more for every resend. */
@@ -80,14 +80,22 @@ export interface SendOptions {
  * plain object. An answer that `send` cannot read, and anything that it throws, counts as `ambiguous`.
  */
 export interface SmsProvider {
-  /** Short and stable; it stands in logs. */
+  /** Short and stable; it stands in logs. What is before a colon is the vendor, to whom receipts belong: `aliyun:abroad`. */
   name: string
   /** True if the vendor drops a second request with the same `key`, so that an unknown outcome is safe to repeat. */
   idempotent?: boolean
+  /**
+   * What becomes of `message.text`: it is sent, `'free'`; it is sent where segments are counted as in mainland China, every
+   * character like a Chinese one, `'mainland'`; or a template of the vendor's is sent instead, `'template'`. Only the warnings
+   * at the start of the consumer go by it. @default 'free'
+   */
+  text?: 'free' | 'mainland' | 'template'
+  /** Whether it sends to a country, by ISO 3166-1 alpha-2 code: where it does not, a chain never asks it. @default to all */
+  serves?(country: string): boolean
   send(message: SmsMessage, options: SendOptions): Promise<Outcome>
 }
 
-/** The part of the global `fetch` that providers use. It is their one seam for tests, proxies and connection pools. */
+/** The part of the global `fetch` that providers use. It is their one seam for tests and proxies. */
 export type Fetch = (
   url: string,
   init: {
@@ -97,4 +105,8 @@ export type Fetch = (
     redirect: 'error'
     signal: AbortSignal
   },
-) => Promise<{ status: number; body: AsyncIterable<Uint8Array> | null }>
+) => Promise<{
+  status: number
+  headers?: { get(name: string): string | null }
+  body: AsyncIterable<Uint8Array> | null
+}>

@@ -6,11 +6,14 @@ export function outcomeOfError(status: number, code: unknown): Outcome {
   // Twilio's codes are numbers of five digits. Anything else may quote the request, so it must not reach the log.
   const known = typeof code === 'number' && /^\d{5}$/.test(String(code))
   const shown = known ? String(code) : `HTTP_${status}`
-  const name = classes.get(shown) ?? unknownClass(shown, status)
+  const name = classOfCode(shown) ?? unknownClass(shown, status)
   return name === 'account'
     ? { class: name, code: shown, alert: true }
     : { class: name, code: shown }
 }
+
+/** Of a code of Twilio's that is known, whether it answers a request or comes with a status callback. */
+export const classOfCode = (code: string): OutcomeClass | undefined => classes.get(code)
 
 // Without a code of Twilio's, the answer may come from a gateway in front of it, which knows only the HTTP status.
 function unknownClass(code: string, status: number): OutcomeClass {
@@ -22,7 +25,7 @@ function unknownClass(code: string, status: number): OutcomeClass {
   return status >= 400 && status < 500 ? 'permanent_request' : 'ambiguous'
 }
 
-// Meanings after https://www.twilio.com/docs/api/errors. The 30xxx are known from delivery reports.
+// Meanings after https://www.twilio.com/docs/api/errors. The 30xxx come with status callbacks.
 const table: [OutcomeClass, string][] = [
   // Too many requests at once; Twilio unavailable; the sender's queue full; the rate of the carrier or of 10DLC.
   ['retry', '20429 20503 21611 30001 30017 30022'],

@@ -1,63 +1,76 @@
-/** Twilio Programmable Messaging: free text to most countries. */
-import { checkBaseUrl, checkOption, post } from './http.ts'
-import type { Fetch, Outcome, SmsProvider } from './provider.ts'
+/** Twilio Programmable Messaging: free text, or a Content template, to most countries. */
+import { checkOption } from './http.ts'
+import type { ByLocale } from './locales.ts'
+import { checkName, type NameOption } from './name.ts'
+import type { Outcome, SmsMessage, SmsProvider } from './provider.ts'
+import { checkTemplate, checkVariables, fillIn } from './template.ts'
+import {
+  checkCallbackUrl,
+  isMessageSid,
+  sidShape,
+  type TwilioAccount,
+  twilioApi,
+} from './twilio-api.ts'
 import { outcomeOfError } from './twilio-codes.ts'
 
-export interface TwilioOptions {
-  /** The account's id, `AC` and 32 hex digits. */
-  accountSid: string
-  /** The account's secret. Give either this or `apiKey` with `apiSecret`. */
-  authToken?: string | undefined
-  /** An API key's id, `SK` and 32 hex digits. It can be withdrawn without touching the account's secret. */
-  apiKey?: string | undefined
-  /** The API key's secret. */
-  apiSecret?: string | undefined
+export interface TwilioOptions extends TwilioAccount, NameOption {
   /** The sender: a number of the account, a short code or a sender name. Give either this or `messagingServiceSid`. */
   from?: string | undefined
   /** The Messaging Service that picks the sender, `MG` and 32 hex digits. */
   messagingServiceSid?: string | undefined
   /**
-   * Where the API is, without the path. Outside the US region give the host with edge and region, such as
-   * `https://api.dublin.ie1.twilio.com`.
-   * @default 'https://api.twilio.com'
+   * The Content template to send instead of the text, `HX` and 32 hex digits. Or several by locale, or by locale and purpose,
+   * such as `{ de: { login: 'HX…', default: 'HX…' }, en: 'HX…' }`; whose language is not among them gets `en`.
    */
-  baseUrl?: string | undefined
+  contentSid?: string | ByLocale | undefined
   /**
-   * Makes the HTTP request.
-   * @default globalThis.fetch
+   * What the template's variables become, by their names: `{ 1: '{code}', 2: '{minutes}' }` where the template says
+   * "{{1}} is your code, valid for {{2}} minutes".
+   * @default { 1: '{code}' }, as templates of the type whatsapp/authentication have it, whose single variable is the code:
+   * https://www.twilio.com/docs/content/whatsappauthentication
    */
-  fetch?: Fetch
+  contentVariables?: Record<string, string> | undefined
+  /**
+   * The public URL that Twilio calls when the status of the message changes: the same as `url` of `twilioReceipts`. It goes
+   * before one set at the Messaging Service.
+   * @default none
+   */
+  statusCallback?: string | undefined
+  /**
+   * Announces that Twilio will be told when a code was entered, from which it learns what arrives:
+   * https://www.twilio.com/docs/messaging/guides/send-message-feedback-to-twilio. `feedback` of `twilioReceipts` does the
+   * telling; without it all messages stay unconfirmed.
+   * @default false
+   */
+  feedback?: boolean | undefined
 }
 
 /**
- * Sends `message.text` with Twilio's Messages resource. It is not idempotent: Twilio has no key that would let it drop
- * a repeated request. Throws a TypeError that names the option when one is missing, malformed or one too many.
+ * Sends with Twilio's Messages resource. It is not idempotent: Twilio has no key that would let it drop a repeated request.
+ * Throws a TypeError that names the option when one is missing, malformed or one too many.
  */
 export function twilioProvider(options: TwilioOptions): SmsProvider {
-  const { accountSid, fetch = globalThis.fetch } = options
-  checkOption('twilioProvider: accountSid', accountSid, ...sidShape('AC'))
-  const base = checkBaseUrl('twilioProvider: baseUrl', options.baseUrl ?? 'https://api.twilio.com')
-  const url = `${base}/2010-04-01/Accounts/${accountSid}/Messages.json`
+  const call = twilioApi('twilioProvider', options)
+  const name = checkName('twilioProvider', 'twilio', options.name)
   const sender = checkSender(options)
-  const headers = {
-    Accept: 'application/json',
-    'Content-Type': 'application/x-www-form-urlencoded',
-    Authorization: `Basic ${Buffer.from(checkCredentials(options)).toString('base64')}`,
-  }
+  const content = checkContent(options)
+  const tracking = checkTracking(options)
 
   return {
-    name: 'twilio',
+    name,
     idempotent: false,
+    ...(options.contentSid !== undefined && { text: 'template' }),
     async send(message, { signal }) {
-      const form = new URLSearchParams({
+      const form = {
         ...sender,
         To: message.phone,
-        Body: message.text,
+        ...content(message),
+        ...tracking,
         // An SMS that waits longer in Twilio's queue than the code lives is of no use. 1 to 36000 s are accepted.
         ValidityPeriod: String(Math.min(Math.max(Math.floor(message.expiresIn), 1), 36_000)),
         Attempt: String(message.attempt),
-      })
-      const answer = await post(fetch, url, { headers, body: form.toString(), signal })
+      }
+      const answer = await call({ path: 'Messages.json', form, signal })
       if ('class' in answer) return answer
       const { status, json } = answer
       return status >= 200 && status < 300
@@ -79,27 +92,37 @@ function checkSender({ from, messagingServiceSid }: TwilioOptions): Record<strin
   return { From: String(from) }
 }
 
-function checkCredentials({ accountSid, authToken, apiKey, apiSecret }: TwilioOptions): string {
-  const hasKey = apiKey !== undefined || apiSecret !== undefined
-  if ((authToken !== undefined) === hasKey) {
-    throw new TypeError(
-      'twilioProvider: expected exactly one of authToken and apiKey with apiSecret',
-    )
+/** The fields that hold what the person reads. */
+function checkContent(options: TwilioOptions): (message: SmsMessage) => Record<string, string> {
+  const { contentSid, contentVariables = { 1: '{code}' } } = options
+  if (contentSid === undefined) {
+    if (options.contentVariables === undefined) return ({ text }) => ({ Body: text })
+    throw new TypeError('twilioProvider: contentVariables: expected contentSid with it, got none')
   }
-  if (!hasKey) {
-    checkOption('twilioProvider: authToken', authToken)
-    return `${accountSid}:${authToken}`
+  const sid = checkTemplate('twilioProvider: contentSid', contentSid, ...sidShape('HX'), '')
+  checkVariables('twilioProvider: contentVariables', contentVariables)
+  const variables = Object.entries(contentVariables)
+  return (message) => {
+    const filled = variables.map(([name, value]) => [name, fillIn(value, message)])
+    const ContentVariables = JSON.stringify(Object.fromEntries(filled))
+    return { ContentSid: sid(message), ContentVariables }
   }
-  checkOption('twilioProvider: apiKey', apiKey, ...sidShape('SK'))
-  checkOption('twilioProvider: apiSecret', apiSecret)
-  return `${apiKey}:${apiSecret}`
 }
 
-function sidShape(prefix: string): [RegExp, string] {
-  return [new RegExp(`^${prefix}[0-9a-fA-F]{32}$`), `${prefix} and 32 hex digits`]
+/** The fields by which we learn what became of it, and Twilio whether it was of use. */
+function checkTracking({ statusCallback, feedback }: TwilioOptions): Record<string, string> {
+  if (statusCallback !== undefined) {
+    checkCallbackUrl('twilioProvider: statusCallback', statusCallback)
+  }
+  if (feedback !== undefined && typeof feedback !== 'boolean') {
+    throw new TypeError(`twilioProvider: feedback: expected a boolean, got ${typeof feedback}`)
+  }
+  return {
+    ...(statusCallback !== undefined && { StatusCallback: statusCallback }),
+    ...(feedback && { ProvideFeedback: 'true' }),
+  }
 }
 
 function outcomeOfSuccess({ sid }: Record<string, unknown>): Outcome {
-  const readable = typeof sid === 'string' && /^(SM|MM)[0-9a-fA-F]{32}$/.test(sid)
-  return readable ? { class: 'ok', messageId: sid } : { class: 'ambiguous' }
+  return isMessageSid(sid) ? { class: 'ok', messageId: sid } : { class: 'ambiguous' }
 }

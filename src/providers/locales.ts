@@ -1,0 +1,94 @@
+/** Which text or template a person gets: by language, then by purpose. */
+import type { SmsMessage } from './provider.ts'
+
+/**
+ * By BCP 47 tag in its usual spelling, such as `zh` or `zh-Hant`: one for all purposes, or one by purpose, where `default`
+ * is for those that are not named.
+ */
+export type ByLocale = Record<string, string | Record<string, string>>
+
+/**
+ * The one for the person: in one of their languages, best first; else in that of the number's country, as Unicode's CLDR
+ * knows it; else in English. Undefined where there is none of these, or none for the purpose.
+ */
+export function chooseByLocale(
+  choices: ByLocale,
+  { locales, country, purpose }: Pick<SmsMessage, 'locales' | 'country' | 'purpose'>,
+): string | undefined {
+  const wanted = [...locales.flatMap(spellings), ...spokenIn(country), 'en']
+  const locale = wanted.find((tag) => Object.hasOwn(choices, tag))
+  const choice = locale === undefined ? undefined : choices[locale]
+  if (typeof choice !== 'object') return choice
+  return Object.hasOwn(choice, purpose) ? choice[purpose] : choice.default
+}
+
+/** Whether it is a tag that `chooseByLocale` can find: `zh-Hant`, not `zh-hant` or `zh_Hant`. */
+export const isLocale = (tag: string): boolean => parse(tag)?.baseName === tag
+
+/**
+ * Throws a TypeError that names the option unless there is one for every purpose in every locale, and one for everybody in
+ * `country`. Each is looked at by `check`, which throws likewise.
+ */
+export function checkByLocale(
+  option: string,
+  choices: ByLocale,
+  country: string,
+  check: (option: string, choice: unknown) => void,
+): void {
+  for (const [locale, choice] of Object.entries(choices)) {
+    if (!isLocale(locale)) {
+      throw new TypeError(`${option}: expected locales such as 'zh' or 'zh-Hant', got '${locale}'`)
+    }
+    const of = `${option}.${locale}`
+    if (typeof choice !== 'object' || choice === null) check(of, choice)
+    else {
+      for (const [purpose, one] of Object.entries({ default: undefined, ...choice })) {
+        check(`${of}.${purpose}`, one)
+      }
+    }
+  }
+  if (chooseByLocale(choices, { locales: [], country, purpose: 'default' }) !== undefined) return
+  const needed = [...new Set([...spokenIn(country).slice(-1), 'en'])]
+  const got = needed.length > 1 ? 'neither' : 'none'
+  throw new TypeError(
+    `${option}: expected one for ${needed.join(' or ')}, for all others, got ${got}`,
+  )
+}
+
+/** From the closest to the most general: `zh-HK`, `zh-Hant-HK`, `zh-Hant`, `zh`. None of what is no tag. */
+function spellings(tag: string): string[] {
+  const locale = parse(tag)
+  if (!locale) return []
+  const { language, script, region } = locale.maximize()
+  return [
+    locale.baseName,
+    `${language}-${script}-${region}`,
+    `${language}-${region}`,
+    `${language}-${script}`,
+    language,
+  ]
+}
+
+/** By country, since it takes longer to find out than all else that is done for a message. */
+const spoken = new Map<string, string[]>()
+
+// Who has not asked for Chinese gets none in the other characters: a bare `zh` is not what is read in Taiwan.
+function spokenIn(country: string): string[] {
+  const known = spoken.get(country)
+  if (known) return known
+  const tag = `und-${country}`
+  const script = scriptOf(tag)
+  const tags = spellings(tag).filter((each) => scriptOf(each) === script)
+  spoken.set(country, tags)
+  return tags
+}
+
+const scriptOf = (tag: string): string | undefined => parse(tag)?.maximize().script
+
+function parse(tag: string): Intl.Locale | undefined {
+  try {
+    return new Intl.Locale(tag)
+  } catch {
+    return undefined
+  }
+}
