@@ -1,0 +1,84 @@
+/** The load on the routes, by autocannon in the bench's own process. */
+import autocannon, { type Request, type Result } from 'autocannon'
+
+export const CONNECTIONS = 50
+
+/** How many numbers were used. */
+let numbers = 0
+
+/** Mainland mobile numbers, each one once. */
+export function nextPhone(): string {
+  const number = numbers++
+  return `+861${38 + Math.floor(number / 1e8)}${String(number % 1e8).padStart(8, '0')}`
+}
+
+/** For so many seconds, or for so many requests. */
+type Extent = { duration: number } | { amount: number }
+
+/** How many requests a second, and the milliseconds that 99 % of them did not exceed. */
+export interface Load {
+  rate: number
+  p99: number
+  /** Requests in all. */
+  count: number
+}
+
+/** One request after the other, `CONNECTIONS` at once. Throws where an answer is another than `expected`. */
+export async function load(
+  url: string,
+  requests: Request[],
+  extent: Extent,
+  expected: number[],
+): Promise<Load> {
+  const result = await autocannon({
+    url,
+    ...extent,
+    connections: 'amount' in extent ? Math.min(CONNECTIONS, extent.amount) : CONNECTIONS,
+    requests: requests.map((request) => ({
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      ...request,
+    })),
+  })
+  check(result, expected)
+  const { requests: answered, latency, duration } = result
+  return { rate: answered.total / duration, p99: latency.p99, count: answered.total }
+}
+
+function check({ errors, statusCodeStats = {} }: Result, expected: number[]): void {
+  const others = Object.keys(statusCodeStats).filter((status) => !expected.includes(Number(status)))
+  if (errors === 0 && others.length === 0) return
+  throw new Error(`expected ${expected}, got ${errors} errors, ${JSON.stringify(statusCodeStats)}`)
+}
+
+/** A send to a number that was not used before. */
+export const send: Request = {
+  path: '/sms/send',
+  setupRequest: (request) => ({ ...request, body: JSON.stringify({ phone: nextPhone() }) }),
+}
+
+/** Sends to new numbers; answers the load. */
+export const loadSends = (url: string, seconds: number): Promise<Load> =>
+  load(url, [send], { duration: seconds }, [202])
+
+/** So many verifications. */
+export async function sendMany(url: string, count: number): Promise<string[]> {
+  const ids: string[] = []
+  const kept = (_status: number, body: string) =>
+    void ids.push((JSON.parse(body) as { id: string }).id)
+  await load(url, [{ ...send, onResponse: kept }], { amount: count }, [202])
+  return ids
+}
+
+/** Checks a wrong code: counted and compared like a right one. Four of the five that each id has. */
+export function loadChecks(url: string, ids: string[], seconds: number): Promise<Load> {
+  let next = 0
+  const check: Request = {
+    path: '/sms/verify',
+    setupRequest(request) {
+      const id = ids[Math.floor(next++ / 4) % ids.length]
+      return { ...request, body: JSON.stringify({ id, code: '000000' }) }
+    },
+  }
+  return load(url, [check], { duration: seconds }, [422])
+}

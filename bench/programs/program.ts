@@ -1,0 +1,104 @@
+/** What the programs of the bench have in common: settings come as an argument, questions and answers as messages. */
+
+import { machineTime } from '../clock.ts'
+
+export type Program =
+  | 'web'
+  | 'embedded'
+  | 'floor-web'
+  | 'floor-json'
+  | 'consumer'
+  | 'floor-consumer'
+  | 'peer-bullmq'
+  | 'vendor'
+  | 'start'
+
+/** Each program reads what it needs. */
+export interface Settings {
+  redis?: string
+  amqp?: string
+  queuePrefix?: string
+  /** Where the vendor is; without one nothing is asked of anybody. */
+  vendor?: string
+  /** Milliseconds that the provider takes. */
+  latency?: number
+  concurrency?: number
+}
+
+/** What can be asked, and what is answered. */
+export interface Answers {
+  /** Microseconds of CPU since the start, and the most bytes of memory that were resident. */
+  usage: { cpu: number; rss: number }
+  /** Consumes so many jobs, which must be there. */
+  drain: Drained
+  /** Puts so many jobs there, where only the program itself can. */
+  fill: undefined
+  /** When each number was asked for since the last time, by `machineTime`. */
+  calls: Record<string, number>
+  /** Milliseconds that it took to import the plugin, and to have it ready. */
+  start: { imported: number; ready: number }
+}
+
+/** From the first that was done to the last, by `machineTime`. */
+export interface Drained {
+  jobs: number
+  from: number
+  to: number
+}
+
+export type Ask = keyof Answers
+
+type Handlers = { [Name in Ask]?: (count: number) => Answers[Name] | Promise<Answers[Name]> }
+
+export const settings = JSON.parse(process.argv[2] ?? '{}') as Required<Settings>
+
+/** Says that the program is ready, and answers from then on. */
+export function ready(url = '', handlers: Handlers = {}): void {
+  const all: Handlers = { usage, ...handlers }
+  process.on('message', async ({ nth, name, count }: { nth: number; name: Ask; count: number }) => {
+    try {
+      process.send?.({ nth, answer: await all[name]?.(count) })
+    } catch (error) {
+      process.send?.({ nth, error: String(error) })
+    }
+  })
+  // Whatever becomes of the bench, no program stays behind.
+  process.on('disconnect', () => process.exit())
+  process.once('SIGTERM', () => process.exit())
+  process.send?.({ nth: 0, answer: { url } })
+}
+
+let rss = 0
+const look = () => {
+  rss = Math.max(rss, process.memoryUsage.rss())
+}
+setInterval(look, 100).unref()
+
+function usage(): Answers['usage'] {
+  look()
+  const { user, system } = process.cpuUsage()
+  return { cpu: user + system, rss }
+}
+
+/** Counts what is done until there are so many. The first one starts the clock. */
+export function countTo(jobs: number): { add(more: number): void; reached: Promise<Drained> } {
+  let done = 0
+  let first = 0
+  let from = 0
+  let finish: (drained: Drained) => void = () => {}
+  const reached = new Promise<Drained>((resolve) => {
+    finish = resolve
+  })
+  return {
+    reached,
+    add(more) {
+      if (more === 0) return
+      done += more
+      if (from === 0) {
+        first = done
+        from = machineTime()
+      }
+      if (done >= jobs) finish({ jobs: done - first, from, to: machineTime() })
+    },
+  }
+}

@@ -1,0 +1,33 @@
+/** Plays the vendor of `ronglianProvider`: says yes to everything, and notes when it was asked for which number. */
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { machineTime } from '../clock.ts'
+import { ready } from './program.ts'
+
+const ANSWER = JSON.stringify({
+  statusCode: '000000',
+  templateSMS: { smsMessageSid: 'abcdef0123456789abcdef0123456789', dateCreated: '20260101000000' },
+})
+
+let calls: Record<string, number> = {}
+const server = createServer((request, response) => {
+  const at = machineTime()
+  let body = ''
+  request.setEncoding('utf8')
+  request.on('data', (chunk: string) => {
+    body += chunk
+  })
+  request.on('end', () => {
+    calls[`+86${(JSON.parse(body) as { to: string }).to}`] = at
+    response.writeHead(200, { 'content-type': 'application/json' }).end(ANSWER)
+  })
+})
+await once(server.listen(0, '127.0.0.1'), 'listening')
+ready(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, {
+  calls() {
+    const all = calls
+    calls = {}
+    return all
+  },
+})

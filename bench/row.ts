@@ -1,0 +1,85 @@
+/** What a row of the bench is, and how its rounds become one line of a table. */
+import type { World } from './world.ts'
+
+/** One figure of a round, beside that of the floor, the peer or the plainer case that ran in the same round. */
+export interface Figure {
+  ours: number
+  other?: number
+}
+
+export interface Line {
+  title: string
+  unit: string
+  /** What stands beside it. */
+  against?: string
+  target?: Target
+}
+
+/** The share of the other's figure, or the figure itself. */
+export interface Target {
+  share?: { least?: number; most?: number }
+  value?: { least?: number; most?: number }
+}
+
+/** One round; answers a figure for each line that it has measured. */
+export type Round<Name extends string = string> = () => Promise<Record<Name, Figure>>
+
+export interface Row<Name extends string = string> {
+  /** For the command line. */
+  name: string
+  table: 'targets' | 'processes' | 'costs'
+  lines: Record<Name, Line>
+  /** Starts what all rounds share; it ends with the world. */
+  prepare(world: World): Promise<Round<Name>>
+}
+
+/** Keeps the names of the lines and of the figures the same. */
+export const row = <Name extends string>(definition: Row<Name>): Row => definition as Row
+
+export interface Result {
+  row: string
+  table: Row['table']
+  line: Line
+  /** Medians over the rounds; the share is that of shares, each within one round. */
+  ours: number
+  other: number | undefined
+  share: number | undefined
+  /** Undefined where there is no target. */
+  met: boolean | undefined
+}
+
+export async function measure(row: Row, world: World): Promise<Result[]> {
+  const rounds: Record<string, Figure>[] = []
+  const round = await row.prepare(world)
+  while (rounds.length < world.rounds) rounds.push(await round())
+  return Object.entries(row.lines).map(([name, line]) => {
+    const figures = rounds.map((figures) => figures[name] as Figure)
+    return { row: row.name, table: row.table, line, ...summary(figures, line.target) }
+  })
+}
+
+function summary(figures: Figure[], target: Target | undefined) {
+  const others = figures.flatMap(({ other }) => other ?? [])
+  const ours = median(figures.map(({ ours }) => ours))
+  const other = others.length > 0 ? median(others) : undefined
+  const shares = figures.flatMap(({ ours, other }) => (other === undefined ? [] : [ours / other]))
+  const share = shares.length > 0 ? median(shares) : undefined
+  return { ours, other, share, met: target && isMet(target, ours, share) }
+}
+
+function isMet({ share, value }: Target, ours: number, shareOfOther = 0): boolean {
+  const within = (figure: number, { least = 0, most = Number.POSITIVE_INFINITY } = {}) =>
+    figure >= least && figure <= most
+  return within(shareOfOther, share) && within(ours, value)
+}
+
+export function median(values: number[]): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
+}
+
+/** Of figures in any order: what a share of them does not exceed. */
+export function quantile(values: number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
+}

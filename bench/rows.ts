@@ -1,0 +1,17 @@
+/** All rows, in the order of the tables. */
+import type { Row } from './row.ts'
+import { consumerRow, latencyRow, noopRow } from './rows/consumer.ts'
+import { costsRow } from './rows/costs.ts'
+import { embeddedRow } from './rows/embedded.ts'
+import { livesRow, sizeRow, waitingRow } from './rows/growth.ts'
+import { paceRow } from './rows/latency.ts'
+import { processesRow } from './rows/processes.ts'
+import { sendRow, verifyRow } from './rows/routes.ts'
+import { startRow } from './rows/start.ts'
+
+export const ROWS: Row[] = [
+  ...[sendRow, verifyRow, embeddedRow],
+  ...[consumerRow, noopRow, latencyRow, paceRow],
+  ...[sizeRow, livesRow, waitingRow, startRow],
+  ...[processesRow, costsRow],
+]

@@ -1,0 +1,46 @@
+/** The embedded mode: what our own rules cost, without Redis and RabbitMQ. */
+import type { Request } from 'autocannon'
+import { load, send } from '../load.ts'
+import { type Row, row } from '../row.ts'
+
+/** Each connection sends, then checks a wrong code for what it was answered. */
+const PAIR: Request[] = [
+  {
+    ...send,
+    onResponse(_status, body, context) {
+      Object.assign(context, JSON.parse(body) as { id: string })
+    },
+  },
+  {
+    path: '/sms/verify',
+    setupRequest: (request, context) => ({
+      ...request,
+      body: JSON.stringify({ id: (context as { id?: string }).id, code: '000000' }),
+    }),
+  },
+]
+
+export const embeddedRow: Row = row({
+  name: 'embedded',
+  table: 'targets',
+  lines: {
+    rate: {
+      title: 'embedded mode, `POST /sms/send` and `POST /sms/verify` in turn',
+      unit: 'requests/s',
+      against: 'bare routes that answer JSON',
+      target: { share: { least: 0.4 } },
+    },
+  },
+  async prepare(world) {
+    const ours = await world.start('embedded')
+    const floor = await world.start('floor-json')
+    const run = (url: string) => load(url, PAIR, { duration: world.seconds }, [202, 422])
+    await run(ours.url)
+    await run(floor.url)
+    return async () => {
+      const other = await run(floor.url)
+      const { rate } = await run(ours.url)
+      return { rate: { ours: rate, other: other.rate } }
+    }
+  },
+})

@@ -1,0 +1,181 @@
+/** Whether it gets slower with what lives in Redis or waits in RabbitMQ; and how much of it there is. */
+import { Redis } from 'ioredis'
+import { startRedis } from '../../test/services.ts'
+import { loadChecks, loadSends, sendMany } from '../load.ts'
+import { messageSize, publishMany } from '../queue.ts'
+import { type Row, row } from '../row.ts'
+import type { Running, World } from '../world.ts'
+import { rate } from './consumer.ts'
+
+const FASTER_THAN = { share: { least: 0.9 } }
+
+const lineFor = (title: string, unit: string, against: string) => ({
+  title,
+  unit,
+  against,
+  target: FASTER_THAN,
+})
+
+export const sizeRow: Row = row({
+  name: 'size',
+  table: 'targets',
+  lines: {
+    keys: {
+      title: 'a live verification in Redis with what is kept of its number, by `MEMORY USAGE`',
+      unit: 'bytes',
+      target: { value: { most: 700 } },
+    },
+    growth: {
+      title: 'the same by the growth of `used_memory`, with Redis’ tables of keys and expiries',
+      unit: 'bytes',
+    },
+    message: {
+      title: 'a message in the queue: body, properties, headers',
+      unit: 'bytes',
+      target: { value: { most: 150 } },
+    },
+  },
+  async prepare(world) {
+    return async () => {
+      const queuePrefix = world.newPrefix()
+      const redis = await emptyRedis(world)
+      const web = await world.start('web', { queuePrefix, redis })
+      await sendMany(web.url, 1)
+      const message = await messageSize(world.rabbitmq.url, `${queuePrefix}.send`)
+      const before = await memoryOf(redis)
+      const keys = await copyVerifications(redis, world.many)
+      const growth = ((await memoryOf(redis)) - before) / world.many
+      await web.stop()
+      return { keys: { ours: keys }, growth: { ours: growth }, message: { ours: message } }
+    }
+  },
+})
+
+const SIZES = [1, 10]
+
+export const livesRow: Row = row({
+  name: 'live',
+  table: 'targets',
+  lines: Object.fromEntries(
+    SIZES.flatMap((size) => {
+      const beside = `with ${size === 1 ? '10⁵' : '10⁶'} live verifications in Redis`
+      return [
+        [`send ${size}`, lineFor(`\`POST /sms/send\` ${beside}`, 'requests/s', 'with none')],
+        [`check ${size}`, lineFor(`\`POST /sms/verify\` ${beside}`, 'requests/s', 'with none')],
+      ]
+    }),
+  ),
+  async prepare(world) {
+    const queuePrefix = world.newPrefix()
+    const webs: Running[] = []
+    for (const size of [0, ...SIZES]) {
+      const redis = await emptyRedis(world)
+      const web = await world.start('web', { queuePrefix, redis })
+      await loadSends(web.url, world.seconds / 2)
+      await copyVerifications(redis, size * world.many)
+      webs.push(web)
+    }
+    return async () => {
+      const sends: number[] = []
+      const checks: number[] = []
+      for (const { url } of webs) {
+        sends.push((await loadSends(url, world.seconds / 2)).rate)
+        const ids = await sendMany(url, 4000 * world.seconds)
+        checks.push((await loadChecks(url, ids, world.seconds / 2)).rate)
+      }
+      const figure = (rates: number[], i: number) => ({
+        ours: rates[i + 1] as number,
+        other: rates[0] as number,
+      })
+      return Object.fromEntries(
+        SIZES.flatMap((size, i) => [
+          [`send ${size}`, figure(sends, i)],
+          [`check ${size}`, figure(checks, i)],
+        ]),
+      )
+    }
+  },
+})
+
+export const waitingRow: Row = row({
+  name: 'waiting',
+  table: 'targets',
+  lines: {
+    send: lineFor('`POST /sms/send` with 10⁵ messages in the queue', 'requests/s', 'with none'),
+    consumer: lineFor('consumer, the same, no-op provider', 'messages/s', 'with none'),
+  },
+  async prepare(world) {
+    const sides: { sender: Running; filler: Running; consumer: Running; many: number }[] = []
+    for (const many of [0, world.many]) {
+      // Two queues: where consumers have been seen to do little, sends are refused for what waits.
+      const [ofSends, ofConsumer] = [world.newPrefix(), world.newPrefix()]
+      const sender = await world.start('web', { queuePrefix: ofSends })
+      const filler = await world.start('web', { queuePrefix: ofConsumer })
+      const consumer = await world.start('consumer', { queuePrefix: ofConsumer })
+      if (many > 0) {
+        // In front of those that wait, of which nothing is known, so that nothing is sent for them.
+        await sendMany(filler.url, world.rounds * (world.jobs + SPARE))
+        await publishMany(world.rabbitmq.url, `${ofConsumer}.send`, many)
+        await publishMany(world.rabbitmq.url, `${ofSends}.send`, many)
+      }
+      sides.push({ sender, filler, consumer, many })
+    }
+    return async () => {
+      const sends: number[] = []
+      const messages: number[] = []
+      for (const { sender, filler, consumer, many } of sides) {
+        sends.push((await loadSends(sender.url, world.seconds)).rate)
+        if (many === 0) await sendMany(filler.url, world.jobs)
+        messages.push(rate(await consumer.ask('drain', world.jobs)))
+      }
+      const [send = 0, sendMore = 0] = sends
+      const [message = 0, messageMore = 0] = messages
+      return {
+        send: { ours: sendMore, other: send },
+        consumer: { ours: messageMore, other: message },
+      }
+    }
+  },
+})
+
+/** A consumer that is told to stop finishes what it has in hand. */
+const SPARE = 500
+
+async function emptyRedis(world: World): Promise<string> {
+  const service = await startRedis()
+  world.after(() => service.stop())
+  return service.url
+}
+
+async function memoryOf(url: string): Promise<number> {
+  const redis = new Redis(url)
+  const info = await redis.info('memory')
+  redis.disconnect()
+  return Number(/^used_memory:(\d+)/m.exec(info)?.[1])
+}
+
+const COPIES_AT_ONCE = 5000
+
+/**
+ * Copies of one that there is, made by Redis itself: so many sends would take minutes. Of the same size, and as long to live.
+ * Answers the bytes of one.
+ */
+async function copyVerifications(url: string, count: number): Promise<number> {
+  const redis = new Redis(url)
+  const [one] = await redis.keys('sms-verify:*:c:*')
+  if (!one) throw new Error('expected a verification to copy')
+  const [folder, id] = one.split(':c:') as [string, string]
+  const phone = await redis.hget(`${folder}:v:${id}`, 'phone')
+  const keys = [one, `${folder}:v:${id}`, `${folder}:p:${phone}`]
+  const script = `
+    for n = ARGV[1], ARGV[2] do
+      for _, key in ipairs(KEYS) do redis.call('COPY', key, string.sub(key, 1, -9) .. string.format('%08d', n)) end
+    end`
+  for (let from = 0; from < count; from += COPIES_AT_ONCE) {
+    const to = Math.min(from + COPIES_AT_ONCE, count) - 1
+    await redis.eval(script, keys.length, ...keys, from, to)
+  }
+  const sizes = await Promise.all(keys.map((key) => redis.memory('USAGE', key)))
+  redis.disconnect()
+  return sizes.reduce<number>((sum, bytes) => sum + Number(bytes), 0)
+}
