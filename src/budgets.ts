@@ -1,33 +1,24 @@
-/** The outer budgets, by address, prefix, country and in all: spent before a send or a check, given back by a success. */
-import ipaddr from 'ipaddr.js'
+/** The outer budgets: by address, prefix, country and in all; spent before a send or by a wrong code, given back by a success. */
+import { networkOf } from './address.ts'
 import type { SafeHooks } from './hooks.ts'
 import { type BudgetLimit, type LimitsOptions, toMilliseconds } from './limits.ts'
 import type { Logger } from './log.ts'
 import type { Phone } from './phone.ts'
 import type { Secrets } from './secrets.ts'
-import type { Budget, Reached, VerificationStore } from './store/store.ts'
+import type { Budget, Purse, Reached, SendPurse, Taken, VerificationStore } from './store/store.ts'
 
 export type BudgetName = 'ip' | 'prefix' | 'country' | 'total' | 'failedChecksPerIp' | 'conversion'
 
-/** What one request took, and when, to be given back by. Spent on nothing where no budget applies. */
-export interface Spending {
-  at: number
-  ip: string
-  giveBack(): void
-}
-
-/** A budget has nothing left. */
-export interface Exhausted {
-  budget: BudgetName
-  /** Milliseconds until it has. */
-  wait: number
-}
-
 export interface Budgets {
-  /** One send; counts until it is verified. */
-  spendSend(phone: Phone, ip: string | undefined): Promise<Spending | Exhausted>
-  /** One check; counts unless it is given back. */
-  spendCheck(ip: string | undefined): Promise<Spending | Exhausted>
+  /** Of one send; what it takes counts until it is verified. */
+  ofSend(phone: Phone, ip: string | undefined): SendPurse
+  /** Of a check: too many wrong codes from the address, and no more are looked at. */
+  ofCheck(ip: string | undefined): Purse
+  nameOf(purse: Purse, index: number): BudgetName
+  /** Alerts and log lines for what was taken. */
+  tell(purse: Purse, taken: Pick<Taken, 'over'> & Partial<Taken>): void
+  /** What a send took at that time, since nothing was sent. */
+  giveBack(purse: Purse, at: number): void
   /** The sends of a verification that succeeded. */
   giveBackSends(phone: Phone, spent: { at: number; ip: string }[]): void
   /** When by the store's clock, and how far the budget that is nearest to its end is used up: 1 is all of it. */
@@ -44,7 +35,7 @@ export interface Conversion {
 
 export interface BudgetsOptions {
   limits: Required<LimitsOptions>
-  store: Pick<VerificationStore, 'spend' | 'refund' | 'usage'>
+  store: Pick<VerificationStore, 'refund' | 'usage'>
   secrets: Secrets
   hooks: SafeHooks
   logger: Logger
@@ -54,10 +45,11 @@ interface NamedBudget extends Budget {
   name: BudgetName
   /** Whose units are counted: a country, `all`, or a pseudonym. */
   subject: string
+  /** The same for the host: of a prefix, the prefix. */
+  told: string
 }
 
-/** Where nothing was taken. */
-export const UNSPENT: Spending = { at: 0, ip: '', giveBack: () => {} }
+const FAILED_CHECKS = 'failedChecksPerIp'
 
 /** Milliseconds in which conversion is looked at. */
 const DAY = 86_400_000
@@ -65,22 +57,37 @@ const DAY = 86_400_000
 /** Units are whole: a price counts in thousandths. */
 const PRICE_UNITS = 1000
 
-export const isExhausted = (spent: Spending | Exhausted): spent is Exhausted => 'wait' in spent
-
 export function createBudgets({ limits, store, secrets, hooks, logger }: BudgetsOptions): Budgets {
   const soft = limits.mode === 'shadow'
 
-  function named(
-    name: 'ip' | 'prefix' | 'country' | 'total' | 'failedChecksPerIp',
-    subject: string,
-    country = '',
-  ): NamedBudget[] {
-    if (subject === '') return []
+  // Made once, since they are the same for every request.
+  const limitsOf = {
+    ip: prepared('ip'),
+    prefix: prepared('prefix'),
+    country: prepared('country'),
+    total: prepared('total'),
+    [FAILED_CHECKS]: prepared(FAILED_CHECKS),
+  }
+
+  function prepared(name: 'ip' | 'prefix' | 'country' | 'total' | typeof FAILED_CHECKS) {
     const each: BudgetLimit[] = toMilliseconds<BudgetLimit>(limits[name])
     return each.map(({ max, window, share = 0, unit = 'message' }) => {
-      const [units, scale] = unit === 'price' ? [priceOf(country), PRICE_UNITS] : [1, 1]
-      const key = [name, subject, window, ...(unit === 'price' ? [unit] : [])].join(':')
-      return { name, subject, key, window, share, units, max: Math.floor(max * scale) }
+      const isPrice = unit === 'price'
+      const end = isPrice ? `${window}:price` : String(window)
+      return { end, isPrice, window, share, max: Math.floor(max * (isPrice ? PRICE_UNITS : 1)) }
+    })
+  }
+
+  function named(
+    name: keyof typeof limitsOf,
+    subject: string,
+    country = '',
+    told = subject,
+  ): NamedBudget[] {
+    if (subject === '') return []
+    return limitsOf[name].map(({ end, isPrice, window, share, max }) => {
+      const units = isPrice ? priceOf(country) : 1
+      return { name, subject, told, key: `${name}:${subject}:${end}`, window, share, units, max }
     })
   }
 
@@ -91,6 +98,7 @@ export function createBudgets({ limits, store, secrets, hooks, logger }: Budgets
   const converting = (subject: string, conversion: Budget['conversion']): NamedBudget => ({
     name: 'conversion',
     subject,
+    told: subject,
     key: `conversion:${subject}`,
     window: DAY,
     share: 0,
@@ -108,44 +116,30 @@ export function createBudgets({ limits, store, secrets, hooks, logger }: Budgets
 
   // Both an address and a prefix are kept as pseudonyms only.
   const ipMac = (ip: string | undefined) => (ip ? secrets.subjectMac(networkOf(ip)) : '')
-  const prefixMac = (e164: string) => secrets.subjectMac(e164.slice(0, -4))
+  const prefixMac = (e164: string) => secrets.subjectMac(prefixOf(e164))
 
-  const limiting = ({ e164, country }: Phone, ip: string): NamedBudget[] => [
+  const limiting = ({ e164, country }: Phone, ip: string, prefix: string): NamedBudget[] => [
     ...named('ip', ip, country),
-    ...named('prefix', prefixMac(e164), country),
+    ...named('prefix', prefix, country, prefixOf(e164)),
     ...named('country', country, country),
     ...named('total', 'all', country),
   ]
-  const ofSend = (phone: Phone, ip: string): NamedBudget[] => [
-    ...limiting(phone, ip),
-    ...(conversion ? [ofCountry(phone.country), ofPrefix(prefixMac(phone.e164))] : []),
-  ]
-
-  async function spend(budgets: NamedBudget[], ip: string): Promise<Spending | Exhausted> {
-    if (budgets.length === 0) return UNSPENT
-    const spent = await store.spend(budgets, soft)
-    if (spent.verdict === 'wait') {
-      return { budget: (budgets[spent.budget] as NamedBudget).name, wait: spent.wait }
-    }
-    for (const reached of spent.reached) alert(budgets[reached.budget] as NamedBudget, reached)
-    for (const index of spent.over) {
-      const { name, subject } = budgets[index] as NamedBudget
-      logger.info({ event: 'limit.shadow', limit: name, subject }, 'would be refused')
-    }
-    const { at } = spent
-    return { at, ip, giveBack: () => giveBack(budgets, at, false) }
+  function sendBudgets(phone: Phone, ip: string): NamedBudget[] {
+    const prefix = prefixMac(phone.e164)
+    const limited = limiting(phone, ip, prefix)
+    return conversion ? [...limited, ofCountry(phone.country), ofPrefix(prefix)] : limited
   }
 
   /** Not waited for: no answer depends on it, and the store has logged what went wrong. */
-  function giveBack(budgets: NamedBudget[], at: number, verified: boolean): void {
+  function giveBack(budgets: Budget[], at: number, verified: boolean): void {
     if (budgets.length === 0) return
     store.refund(budgets, at, verified).catch(() => {})
   }
 
   function alert(budget: NamedBudget, { kind, used, max, share }: Reached): void {
-    const { name, subject } = budget
+    const { name, subject, told } = budget
     // Single addresses come and go; an operator acts on a prefix, a country or the whole.
-    if (name === 'ip' || name === 'failedChecksPerIp') return
+    if (name === 'ip' || name === FAILED_CHECKS) return
     const window = budget.window / 1000
     if (kind === 'conversion') {
       const about = { country: subject, sends: used, share, window }
@@ -154,24 +148,32 @@ export function createBudgets({ limits, store, secrets, hooks, logger }: Budgets
     } else if (name !== 'conversion') {
       const about = { budget: name, subject, used, max, window, share }
       logger.warn({ event: 'budget.reached', ...about }, 'a budget is running out')
-      hooks.onAlert({ kind: 'budget', ...about })
+      hooks.onAlert({ kind: 'budget', ...about, subject: told })
     }
   }
 
   return {
-    spendSend(phone, ip) {
+    ofSend(phone, ip) {
       const mac = ipMac(ip)
-      return spend(ofSend(phone, mac), mac)
+      return { budgets: sendBudgets(phone, mac), soft, ip: mac }
     },
-    spendCheck(ip) {
-      const mac = ipMac(ip)
-      return spend(named('failedChecksPerIp', mac), mac)
+    ofCheck: (ip) => ({ budgets: named(FAILED_CHECKS, ipMac(ip)), soft }),
+    nameOf: ({ budgets }, index) => (budgets[index] as NamedBudget).name,
+    tell({ budgets }, { reached = [], over }) {
+      for (const each of reached) alert(budgets[each.budget] as NamedBudget, each)
+      for (const index of over) {
+        const { name, subject } = budgets[index] as NamedBudget
+        // Of wrong codes it was never said from whom.
+        const about = name === FAILED_CHECKS ? { limit: name } : { limit: name, subject }
+        logger.info({ event: 'limit.shadow', ...about }, 'would be refused')
+      }
     },
+    giveBack: ({ budgets }, at) => giveBack(budgets, at, false),
     giveBackSends(phone, spent) {
-      for (const { at, ip } of spent) giveBack(ofSend(phone, ip), at, true)
+      for (const { at, ip } of spent) giveBack(sendBudgets(phone, ip), at, true)
     },
     async risk(phone, ip) {
-      const budgets = limiting(phone, ipMac(ip))
+      const budgets = limiting(phone, ipMac(ip), prefixMac(phone.e164))
       const { at, budgets: used } = await store.usage(budgets)
       const shares = used.map(({ verified, unverified }, i) => {
         const { max, share } = budgets[i] as NamedBudget
@@ -190,11 +192,4 @@ export function createBudgets({ limits, store, secrets, hooks, logger }: Budgets
   }
 }
 
-// One household or server holds a whole /64 of IPv6, and an IPv4 address can be written as an IPv6 one.
-function networkOf(ip: string): string {
-  if (!ipaddr.isValid(ip)) return ip
-  const address = ipaddr.process(ip)
-  return address.kind() === 'ipv6'
-    ? address.toByteArray().slice(0, 8).join('.')
-    : address.toString()
-}
+const prefixOf = (e164: string): string => e164.slice(0, -4)

@@ -6,7 +6,8 @@
  * `PUZZLE.COUNTER` begins with BITS zero bits. The MAC binds it to the number and the address, so nobody solves for
  * others; the store takes each puzzle once, by its own clock.
  */
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { networkOf } from './address.ts'
 import type { Budgets } from './budgets.ts'
 import type { Phone } from './phone.ts'
 import { newNonce, type Secrets } from './secrets.ts'
@@ -26,8 +27,12 @@ export interface ChallengeRequest {
   demanded: boolean
 }
 
-/** A puzzle to be solved first; none where none is asked for or its solution was brought along. */
-export type Challenge = (request: ChallengeRequest) => Promise<Puzzle | undefined>
+export interface Challenge {
+  /** Whether there can be a puzzle at all. */
+  isPossible(request: Pick<ChallengeRequest, 'demanded'>): boolean
+  /** A puzzle to be solved first; none where none is asked for or its solution was brought along. */
+  ask(request: ChallengeRequest): Promise<Puzzle | undefined>
+}
 
 export interface ChallengeOptions {
   /** `'off'`, `'on'`, or from what share of a budget on. */
@@ -45,8 +50,8 @@ const LEAST_BITS = 16
 const MORE_BITS = 4
 
 export function createChallenge({ when, store, budgets, secrets }: ChallengeOptions): Challenge {
-  const macOf = (head: string, { phone, ip = '' }: ChallengeRequest): string =>
-    secrets.puzzleMac(`${head}\n${phone.e164}\n${ip}`)
+  const macOf = (head: string, { phone, ip }: ChallengeRequest): string =>
+    secrets.puzzleMac(`${head}\n${phone.e164}\n${ip ? networkOf(ip) : ''}`)
 
   function pose(request: ChallengeRequest, at: number, risk: number): Puzzle {
     const bits = LEAST_BITS + Math.round(MORE_BITS * Math.min(risk, 1))
@@ -58,19 +63,26 @@ export function createChallenge({ when, store, budgets, secrets }: ChallengeOpti
   async function isSolved(request: ChallengeRequest): Promise<boolean> {
     const [expires = '', bits = '', random = '', mac, counter] = request.solution?.split('.') ?? []
     const head = [expires, bits, random].join('.')
-    if (counter === undefined || mac !== macOf(head, request)) return false
+    if (counter === undefined || !isEqual(mac, macOf(head, request))) return false
     if (zeroBits(request.solution as string) < Number(bits)) return false
     const until = Number.parseInt(expires, 36)
     const phone = secrets.phoneMac(request.phone.e164)
     return store.useOnce({ phone, token: `${random}${mac}`, until, nonce: newNonce() })
   }
 
-  return async (request) => {
-    if (when === 'off' && !request.demanded) return undefined
-    const { at, risk } = await budgets.risk(request.phone, request.ip)
-    if (!request.demanded && when !== 'on' && risk < Number(when)) return undefined
-    return (await isSolved(request)) ? undefined : pose(request, at, risk)
+  return {
+    isPossible: ({ demanded }) => demanded || when !== 'off',
+    async ask(request) {
+      const { at, risk } = await budgets.risk(request.phone, request.ip)
+      if (!request.demanded && when !== 'on' && risk < Number(when)) return undefined
+      return (await isSolved(request)) ? undefined : pose(request, at, risk)
+    },
   }
+}
+
+function isEqual(given: string | undefined, right: string): boolean {
+  const [one, other] = [Buffer.from(given ?? ''), Buffer.from(right)]
+  return one.length === other.length && timingSafeEqual(one, other)
 }
 
 function zeroBits(text: string): number {

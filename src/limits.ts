@@ -9,13 +9,16 @@ export interface Limit {
   window: number
 }
 
-/** A limit on sends whose code nobody entered. */
-export interface BudgetLimit extends Limit {
+/** A limit on what came to nothing: wrong codes, or sends whose code nobody entered. */
+export interface GrowingLimit extends Limit {
   /**
-   * The budget grows with honest traffic: it is at least this share, from 0 to 1, of what was verified in the window.
+   * The limit grows with honest traffic: it is at least this share, from 0 to 1, of what was verified in the window.
    * @default 0
    */
   share?: number
+}
+
+export interface BudgetLimit extends GrowingLimit {
   /** What `max` counts: messages, or what they cost by `prices`. @default 'message' */
   unit?: 'message' | 'price'
 }
@@ -45,7 +48,7 @@ export interface LimitsOptions {
   phone?: Limits<Limit>
   /**
    * Unverified sends from one IPv4 address or one IPv6 /64.
-   * @default [{ max: 10, window: 600, share: 0.5 }, { max: 30, window: 86400, share: 0.5 }]
+   * @default [{ max: 30, window: 600, share: 1 }, { max: 60, window: 86400, share: 1 }]
    */
   ip?: Limits<BudgetLimit>
   /**
@@ -65,9 +68,9 @@ export interface LimitsOptions {
   total?: Limits<BudgetLimit>
   /**
    * Wrong codes from one IPv4 address or one IPv6 /64, over all verifications.
-   * @default [{ max: 30, window: 600 }]
+   * @default [{ max: 30, window: 600, share: 0.5 }]
    */
-  failedChecksPerIp?: Limits<Limit>
+  failedChecksPerIp?: Limits<GrowingLimit>
   /** What an SMS costs, by country and for all others by `default`, in any unit: for limits of unit `'price'`. */
   prices?: Record<string, number>
   /**
@@ -85,14 +88,15 @@ const BALANCED = {
     { max: 5, window: 3600 },
     { max: 10, window: 86_400 },
   ],
+  // What people behind one address of a mobile carrier need, a thousand an hour of whom a fifth never enter their code.
   ip: [
-    { max: 10, window: 600, share: 0.5 },
-    { max: 30, window: 86_400, share: 0.5 },
+    { max: 30, window: 600, share: 1 },
+    { max: 60, window: 86_400, share: 1 },
   ],
   prefix: [{ max: 20, window: 3600, share: 0.5 }],
   country: false,
   total: false,
-  failedChecksPerIp: [{ max: 30, window: 600 }],
+  failedChecksPerIp: [{ max: 30, window: 600, share: 0.5 }],
   prices: {},
   conversion: { below: 0.2, sends: 100 },
 } satisfies Required<LimitsOptions>
@@ -117,7 +121,7 @@ export const LIMITS = {
     prefix: [{ max: 10, window: 3600, share: 0.3 }],
     country: [{ max: 100, window: 3600, share: 0.5 }],
     total: [{ max: 300, window: 3600, share: 0.5 }],
-    failedChecksPerIp: [{ max: 10, window: 600 }],
+    failedChecksPerIp: [{ max: 10, window: 600, share: 0.3 }],
     conversion: { below: 0.3, sends: 50 },
   },
 } satisfies Record<string, Required<LimitsOptions>>
@@ -157,11 +161,18 @@ const plain = limits(
   LimitSchema,
   '{ max, window } in whole messages and seconds, an array of them, or false',
 )
+const GrowingSchema = {
+  ...LimitSchema,
+  share: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
+}
+const growing = limits(
+  GrowingSchema,
+  '{ max, window } in whole checks and seconds, with share from 0 to 1 if wanted, an array of them, or false',
+)
 const budget = limits(
   {
-    ...LimitSchema,
+    ...GrowingSchema,
     max: Type.Number({ minimum: 0.001 }),
-    share: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
     unit: Type.Optional(Type.Union([Type.Literal('message'), Type.Literal('price')])),
   },
   "{ max, window } in messages and whole seconds, with share from 0 to 1 and unit 'message' or 'price' if wanted, an array of them, or false",
@@ -189,7 +200,7 @@ const each = Type.Object(
     prefix: budget,
     country: budget,
     total: budget,
-    failedChecksPerIp: plain,
+    failedChecksPerIp: growing,
     prices: Type.Optional(
       expecting(
         Type.Record(Type.String(), Type.Number({ minimum: 0, maximum: 1e6 })),

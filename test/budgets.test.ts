@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomInt } from 'node:crypto'
 import { test } from 'node:test'
 import type { FastifyInstance } from 'fastify'
-import { createBudgets, isExhausted } from '../src/budgets.ts'
+import { createBudgets } from '../src/budgets.ts'
 import { safeHooks } from '../src/hooks.ts'
 import { effectiveLimits } from '../src/limits.ts'
 import { type Alert, LIMITS, type SmsVerifyOptions } from '../src/plugin.ts'
@@ -19,6 +19,7 @@ import {
   UNLIMITED,
   until,
 } from './helper.ts'
+import { freePolicy, newRequest } from './store-contract.ts'
 
 // In Redis a budget is shared by all apps with the same window.
 const newWindow = () => randomInt(100_000, 1_000_000)
@@ -106,19 +107,23 @@ test('A conversion that falls below its threshold is told once a day.', async ()
   const { logger, events } = createLog()
   const hooks = safeHooks({ onAlert: (alert) => void told.push(alert) }, logger)
   let clock = 1_790_000_000_000
+  const store = createMemoryStore({ now: () => clock })
   const budgets = createBudgets({
     limits: effectiveLimits({ ...UNLIMITED, conversion: { below: 0.5, sends: 4 } }),
-    store: createMemoryStore({ now: () => clock }),
+    store,
     secrets: createSecrets(SECRET),
     hooks,
     logger,
   })
   const send = async (country: string) => {
     const phone = { e164: newPhone(), country }
-    const spent = await budgets.spendSend(phone, undefined)
-    assert.ok(!isExhausted(spent))
+    const purse = budgets.ofSend(phone, undefined)
+    const issued = await store.issue(newRequest(), freePolicy, purse)
+    assert.ok(issued.verdict === 'issued' && issued.taken)
+    const { taken } = issued
+    budgets.tell(purse, taken)
     clock += 60_000
-    return () => budgets.giveBackSends(phone, [spent])
+    return () => budgets.giveBackSends(phone, [{ at: taken.at, ip: '' }])
   }
   for (let i = 0; i < 100; i++) {
     const verify = await send('CN')

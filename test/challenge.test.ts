@@ -2,22 +2,10 @@ import assert from 'node:assert/strict'
 import { createHash, randomInt } from 'node:crypto'
 import { test } from 'node:test'
 import type { FastifyInstance } from 'fastify'
+import type { Puzzle } from '../src/challenge.ts'
 import { MODES, newPhone, post, start, UNLIMITED } from './helper.ts'
 import { assertProblem } from './problem.ts'
-
-interface Puzzle {
-  puzzle: string
-  bits: number
-}
-
-/** Solves as a client does that knows nothing but the README. */
-function solve({ puzzle, bits }: Puzzle): string {
-  for (let counter = 0; ; counter++) {
-    const solution = `${puzzle}.${counter.toString(36)}`
-    const hash = createHash('sha256').update(solution).digest()
-    if (hash.readUInt32BE() >>> (32 - bits) === 0) return solution
-  }
-}
+import { solve } from './puzzle.ts'
 
 const send = (app: FastifyInstance, payload: object, ip = '192.0.2.1') =>
   app.inject({ method: 'POST', url: '/sms/send', payload, remoteAddress: ip })

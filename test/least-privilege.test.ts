@@ -1,6 +1,5 @@
 /** The users of docs/least-privilege.md are enough, and can do no more than it says. */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import { connect } from 'amqplib'
 import { Redis } from 'ioredis'
@@ -18,36 +17,18 @@ import {
 } from './helper.ts'
 import { type RabbitMQ, startRabbitMQ } from './services/rabbitmq.ts'
 import { type Service, startRedis } from './services.ts'
-
-const PAGE = readFileSync('docs/least-privilege.md', 'utf8')
+import { createUsers } from './users.ts'
 
 let rabbitmq: RabbitMQ
 let redis: Service
+let users: Awaited<ReturnType<typeof createUsers>>
 
 before(async () => {
   ;[rabbitmq, redis] = await Promise.all([startRabbitMQ(), startRedis()])
-  for (const line of commands('rabbitmqctl')) await rabbitmq.control(...line)
-  const admin = new Redis(redis.url)
-  for (const [, ...words] of commands('redis-cli'))
-    await admin.acl(...(words as ['SETUSER', string]))
-  admin.disconnect()
+  users = await createUsers({ redis, rabbitmq })
 })
 
 after(() => Promise.all([rabbitmq?.stop(), redis?.stop()]))
-
-/** The commands of the page, as the page has them. */
-function commands(program: string): string[][] {
-  const lines = PAGE.replaceAll('\\\n', ' ').split('\n')
-  return lines
-    .filter((line) => line.startsWith(`${program} `))
-    .map((line) =>
-      [...line.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, word]) => quoted ?? word ?? ''),
-    )
-    .map(([, ...words]) => words)
-}
-
-const as = (url: string, username: string) =>
-  Object.assign(new URL(url), { username, password: 'change-me' }).href
 
 test('a code goes all the way, with a retry and a dead letter', async (t) => {
   const provider = recordingProvider(({ attempt, phone }) => {
@@ -56,8 +37,7 @@ test('a code goes all the way, with a retry and a dead letter', async (t) => {
   })
   const { logger } = createLog()
   await consume(t, {
-    amqp: as(rabbitmq.url, 'sms-consumer'),
-    redis: as(redis.url, 'sms-consumer'),
+    ...users.consumer,
     queuePrefix: 'sms-verify',
     provider,
     logger,
@@ -65,8 +45,7 @@ test('a code goes all the way, with a retry and a dead letter', async (t) => {
   const app = await build(t, {
     secret: SECRET,
     countries: ['CN'],
-    amqp: as(rabbitmq.url, 'sms-web'),
-    redis: as(redis.url, 'sms-web'),
+    ...users.web,
     limits: { ...UNLIMITED, cooldown: [60], total: { max: 100, window: 3600, share: 0.5 } },
   })
   const phone = `${newPhone().slice(0, -1)}1`
@@ -89,30 +68,30 @@ test('a code goes all the way, with a retry and a dead letter', async (t) => {
 
 test('the web server can read no queue and delete none, the consumer not even look into the dead ones', async () => {
   const refused = async (
-    user: string,
+    user: 'web' | 'consumer',
     act: (channel: Awaited<ReturnType<typeof open>>['channel']) => Promise<unknown>,
   ) => {
     const { connection, channel } = await open(user)
     await assert.rejects(act(channel), /403|ACCESS_REFUSED/)
     await connection.close()
   }
-  await refused('sms-web', (channel) => channel.get('sms-verify.dead'))
-  await refused('sms-web', (channel) => channel.assertQueue('another'))
-  await refused('sms-web', (channel) => channel.assertExchange('another', 'direct'))
-  await refused('sms-consumer', (channel) => channel.get('sms-verify.dead'))
-  await refused('sms-consumer', (channel) => channel.assertQueue('another'))
+  await refused('web', (channel) => channel.get('sms-verify.dead'))
+  await refused('web', (channel) => channel.assertQueue('another'))
+  await refused('web', (channel) => channel.assertExchange('another', 'direct'))
+  await refused('consumer', (channel) => channel.get('sms-verify.dead'))
+  await refused('consumer', (channel) => channel.assertQueue('another'))
 })
 
-async function open(user: string) {
-  const connection = await connect(as(rabbitmq.url, user))
+async function open(user: 'web' | 'consumer') {
+  const connection = await connect(users[user].amqp)
   const channel = await connection.createChannel()
   channel.on('error', () => {})
   return { connection, channel }
 }
 
 test('in Redis neither can read other keys or run other commands', async () => {
-  for (const user of ['sms-web', 'sms-consumer']) {
-    const client = new Redis(as(redis.url, user), { disableClientInfo: true })
+  for (const user of ['web', 'consumer'] as const) {
+    const client = new Redis(users[user].redis, { disableClientInfo: true })
     await assert.rejects(client.get('other'), /NOPERM/)
     await assert.rejects(client.keys('*'), /NOPERM/)
     await assert.rejects(client.flushall(), /NOPERM/)

@@ -29,5 +29,8 @@ export function failClosed(store: VerificationStore, logger: Logger): Verificati
     cancel: guard(store.cancel),
     unlock: guard(store.unlock),
     erase: guard(store.erase),
+    noteReceipt: guard(store.noteReceipt),
+    receive: guard(store.receive),
+    reportHealth: store.reportHealth, // Nor by this.
   }
 }

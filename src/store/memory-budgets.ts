@@ -1,53 +1,50 @@
 /** The outer budgets in memory; budget-scripts.ts does the same in Redis, by buckets. */
-import type { Budget, Reached, VerificationStore } from './store.ts'
+import type { Budget, Purse, Reached, Taken, VerificationStore } from './store.ts'
 import { createTable } from './table.ts'
 
-/** What was taken or verified at a time. */
-interface Units {
-  at: number
-  units: number
-}
-
 interface Row {
-  unverified: Units[]
-  verified: Units[]
+  unverified: Log
+  verified: Log
   /** When something was last told, by what it was. */
   told: Map<string, number>
   expires: number
 }
 
-export function createMemoryBudgets(
-  now: () => number,
-): Pick<VerificationStore, 'spend' | 'refund' | 'usage'> {
+export interface MemoryBudgets extends Pick<VerificationStore, 'spend' | 'refund' | 'usage'> {
+  /** The first budget with too little left and how long it is so; or, in a soft purse, all those with too little. */
+  findRoom(purse: Purse): { full?: { budget: number; wait: number }; over: number[] }
+  take(budgets: Budget[]): Omit<Taken, 'over'>
+  noteVerified(budgets: Budget[]): void
+}
+
+export function createMemoryBudgets(now: () => number): MemoryBudgets {
   const rows = createTable<Row>(now)
 
   /** With what is still in the window. */
   function rowOf({ key, window }: Budget, at: number): Row {
-    const row = rows.get(key) ?? { unverified: [], verified: [], told: new Map(), expires: 0 }
-    const isIn = (each: Units) => each.at > at - window
-    row.unverified = row.unverified.filter(isIn)
-    row.verified = row.verified.filter(isIn)
+    const row = rows.get(key) ?? {
+      ...{ unverified: createLog(window), verified: createLog(window) },
+      ...{ told: new Map(), expires: 0 },
+    }
+    row.unverified.roll(at)
+    row.verified.roll(at)
     return rows.set(key, Object.assign(row, { expires: at + window }))
   }
 
   const maxOf = ({ max, share }: Budget, { verified }: Row): number =>
-    Math.max(max, Math.floor(share * sum(verified)))
+    Math.max(max, Math.floor(share * verified.sum()))
 
   /** Milliseconds until the budget has that many units; 0 if it has. */
   function waitFor(budget: Budget, row: Row, at: number): number {
-    let surplus = sum(row.unverified) + budget.units - maxOf(budget, row)
+    const surplus = row.unverified.sum() + budget.units - maxOf(budget, row)
     if (surplus <= 0) return 0
-    const last = row.unverified.find(({ units }) => {
-      surplus -= units
-      return surplus <= 0
-    })
-    return (last?.at ?? at) + budget.window - at
+    return (row.unverified.timeOf(surplus) ?? at) + budget.window - at
   }
 
-  function take(budget: Budget, index: number, at: number): Reached[] {
+  function takeFrom(budget: Budget, index: number, at: number): Reached[] {
     const row = rowOf(budget, at)
-    row.unverified.push({ at, units: budget.units })
-    const used = sum(row.unverified)
+    row.unverified.add(at, budget.units)
+    const used = row.unverified.sum()
     const max = maxOf(budget, row)
     const tell = (name: string, about: Omit<Reached, 'budget' | 'max'>): Reached[] => {
       if (at - (row.told.get(name) ?? -Infinity) < budget.window) return []
@@ -59,54 +56,114 @@ export function createMemoryBudgets(
       ...shares.flatMap((percent) =>
         tell(`used ${percent}`, { kind: 'used', used, share: percent / 100 }),
       ),
-      ...conversionOf(budget, row, at).flatMap((about) => tell('conversion', about)),
+      ...conversionOf(budget, row).flatMap((about) => tell('conversion', about)),
     ]
   }
 
+  function findRoom({ budgets, soft }: Purse): ReturnType<MemoryBudgets['findRoom']> {
+    const at = now()
+    const over: number[] = []
+    for (const [index, budget] of budgets.entries()) {
+      const wait = waitFor(budget, rowOf(budget, at), at)
+      if (wait > 0 && !soft) return { full: { budget: index, wait }, over }
+      if (wait > 0) over.push(index)
+    }
+    return { over }
+  }
+
+  function take(budgets: Budget[]): Omit<Taken, 'over'> {
+    const at = now()
+    return { at, reached: budgets.flatMap((budget, index) => takeFrom(budget, index, at)) }
+  }
+
+  function noteVerified(budgets: Budget[]): void {
+    const at = now()
+    for (const budget of budgets) rowOf(budget, at).verified.add(at, budget.units)
+  }
+
   return {
-    async spend(budgets, soft) {
-      const at = now()
-      const over: number[] = []
-      for (const [index, budget] of budgets.entries()) {
-        const wait = waitFor(budget, rowOf(budget, at), at)
-        if (wait > 0 && !soft) return { verdict: 'wait', budget: index, wait }
-        if (wait > 0) over.push(index)
-      }
-      const reached = budgets.flatMap((budget, index) => take(budget, index, at))
-      return { verdict: 'spent', at, reached, over }
+    ...{ findRoom, take, noteVerified },
+
+    async spend(budgets, soft = false) {
+      const { full, over } = findRoom({ budgets, soft })
+      return full ? { verdict: 'wait', ...full } : { verdict: 'spent', ...take(budgets), over }
     },
 
     async refund(budgets, at, verified) {
-      for (const budget of budgets) {
-        const row = rowOf(budget, now())
-        const index = row.unverified.findLastIndex(
-          (each) => each.at === at && each.units === budget.units,
-        )
-        if (index >= 0) row.unverified.splice(index, 1)
-        if (verified) row.verified.push({ at: now(), units: budget.units })
-      }
+      for (const budget of budgets) rowOf(budget, now()).unverified.remove(at, budget.units)
+      if (verified) noteVerified(budgets)
     },
 
     async usage(budgets) {
       const at = now()
       const used = budgets.map((budget) => {
         const { verified, unverified } = rowOf(budget, at)
-        return { verified: sum(verified), unverified: sum(unverified) }
+        return { verified: verified.sum(), unverified: unverified.sum() }
       })
       return { at, budgets: used }
     },
   }
 }
 
-const sum = (all: Units[]): number => all.reduce((total, { units }) => total + units, 0)
-
 /** Too few of the units were verified, if so. */
-function conversionOf({ conversion, window }: Budget, row: Row, at: number) {
+function conversionOf({ conversion }: Budget, { verified, unverified }: Row) {
   if (!conversion) return []
-  const bucket = (time: number) => Math.floor((time * 60) / window)
-  const verified = sum(row.verified)
-  const used = verified + sum(row.unverified.filter((each) => bucket(each.at) < bucket(at)))
-  const share = verified / used
+  const used = verified.sum() + unverified.sum() - unverified.newest()
+  const share = verified.sum() / used
   if (used < conversion.least || share >= conversion.below) return []
   return [{ kind: 'conversion' as const, used, share }]
+}
+
+type Log = ReturnType<typeof createLog>
+
+/** Units by the time they came, the oldest first, with their sum: the cost does not grow with what is in the window. */
+function createLog(window: number) {
+  let entries: { at: number; units: number }[] = []
+  /** So many in front have left the window. */
+  let gone = 0
+  let sum = 0
+  /** Units in the newest sixtieth of the window. */
+  let newest = { bucket: 0, units: 0 }
+
+  const bucketOf = (at: number) => Math.floor((at * 60) / window)
+
+  return {
+    sum: () => sum,
+    newest: () => newest.units,
+    /** Forgets what has left the window by then. */
+    roll(at: number): void {
+      for (let oldest = entries[gone]; oldest && oldest.at <= at - window; oldest = entries[gone]) {
+        sum -= oldest.units
+        gone++
+      }
+      if (gone > entries.length / 2) {
+        entries = entries.slice(gone)
+        gone = 0
+      }
+      if (newest.bucket !== bucketOf(at)) newest = { bucket: bucketOf(at), units: 0 }
+    },
+    /** After `roll` to the same time. */
+    add(at: number, units: number): void {
+      entries.push({ at, units })
+      sum += units
+      newest.units += units
+    },
+    /** Takes back what was added then, if it is still there. */
+    remove(at: number, units: number): void {
+      const index = entries.findLastIndex((each) => each.at === at && each.units === units)
+      const entry = entries[index]
+      if (!entry || index < gone) return
+      entry.units = 0
+      sum -= units
+      if (newest.bucket === bucketOf(at)) newest.units -= units
+    },
+    /** Of the last one of the so many oldest units. */
+    timeOf(count: number): number | undefined {
+      let left = count
+      return entries.slice(gone).find(({ units }) => {
+        left -= units
+        return left <= 0
+      })?.at
+    },
+  }
 }

@@ -1,6 +1,8 @@
 /** The store in memory, for one process. What it does stands in store.ts; scripts.ts does the same, with reasons. */
 import { createMemoryBudgets } from './memory-budgets.ts'
+import { createMemoryHealth } from './memory-health.ts'
 import type * as contract from './store.ts'
+import { RECEIPTS } from './store.ts'
 import { createTable } from './table.ts'
 
 const PROGRESS_TTL = 3_600_000
@@ -11,6 +13,8 @@ interface Verification {
   /** What came of the checks, by nonce: all versions share them. */
   checks: Map<string, contract.CheckVerdict>
   proof: string
+  /** Who sent last. */
+  by: string
   current: Version
   expires: number
 }
@@ -29,7 +33,14 @@ interface Version {
   holder: string
   lease: number
   again: boolean
-  result: contract.AttemptResult | undefined
+  result: contract.AttemptResult | 'arrived' | undefined
+  reason: contract.FailureReason | undefined
+  unsure: boolean
+  /** The vendor's id of the SMS. */
+  messageId: string | undefined
+  receipt: contract.MessageState['state'] | undefined
+  /** From the budgets of the purse. */
+  taken: contract.Taken | undefined
   /** Puts back what was before. Undefined when it is too late for that. */
   undo: (() => void) | undefined
   /** No check after. */
@@ -54,6 +65,12 @@ interface Send {
   until: number
 }
 
+interface Message {
+  sent: contract.SentMessage | undefined
+  state: contract.MessageState | undefined
+  expires: number
+}
+
 interface Proof {
   redeemed: Extract<contract.RedeemVerdict, { verdict: 'redeemed' }>
   by: string | undefined
@@ -62,7 +79,9 @@ interface Proof {
 
 const GONE = { verdict: 'gone' } as const
 const NEW_PHONE: Phone = { sends: [], failures: 0, sent: 0, next: 0, expires: 0 }
-const AFTER = { sent: 'sent', retry: 'queued', failed: 'failed', unknown: 'sent' } as const
+const AFTER = {
+  ...{ sent: 'sent', retry: 'queued', held: 'queued', failed: 'failed', unknown: 'sent' },
+} as const
 
 export function createMemoryStore(options: { now?: () => number } = {}): contract.Store {
   const { now = monotonic } = options
@@ -71,6 +90,8 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
   const proofs = createTable<Proof>(now)
   const tokens = createTable<{ nonce: string; expires: number }>(now)
   const progress = createTable<{ done: number; expires: number }>(now)
+  const messages = createTable<Message>(now)
+  const { findRoom, take, noteVerified, ...outer } = createMemoryBudgets(now)
   let open = true
 
   return {
@@ -79,9 +100,10 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       open = false
     },
 
-    ...createMemoryBudgets(now),
+    ...outer,
+    ...createMemoryHealth(now),
 
-    async issue(request, policy) {
+    async issue(request, policy, purse) {
       const { id, phone, key, resend, trusted, soft, unsent, mac, code, sealedPhone } = request
       const at = now()
       const old = verifications.get(id)
@@ -93,6 +115,7 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
         published: version.published,
         expiresIn: version.expires - at,
         resendIn: waitForSend(phone, policy, trusted, at),
+        ...(verdict === 'issued' && version.taken && { taken: version.taken }),
       })
 
       // No two requests have the same sealed code: this one ran before.
@@ -111,6 +134,10 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       const wait = Math.max(waitForSend(phone, policy, trusted, at, soft), waitToLive)
       if (wait > 0) return { verdict: 'wait', wait }
       if (request.dryRun) return { verdict: 'free' }
+      const { full, over = [] } = purse ? findRoom(purse) : {}
+      if (full) return { verdict: 'exhausted', ...full }
+      const taken = purse && { ...take(purse.budgets), over }
+      const spent = purse && taken ? { at: taken.at, ip: purse.ip } : request.spent
 
       // No send for as long as the log reaches back: the cooldown grows from the start again.
       const sent = sends.length > 0 ? before.sent + 1 : 1
@@ -125,13 +152,15 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
         key,
         status: unsent ? 'sent' : 'queued',
         published: false,
-        spent: [...(old?.current.spent ?? []), ...(request.spent ? [request.spent] : [])],
+        spent: [...(old?.current.spent ?? []), ...(spent ? [spent] : [])],
         ...{ mac, code, sealedPhone },
-        ...{ attempt: 0, holder: '', lease: 0, again: false, result: undefined },
+        ...{ attempt: 0, holder: '', lease: 0, again: false, result: undefined, reason: undefined },
+        ...{ unsure: false, messageId: undefined, receipt: undefined },
         undo,
+        taken,
         expires: at + policy.ttl,
       }
-      const blank = { phone, purpose, checks: new Map(), proof: '' }
+      const blank = { phone, purpose, checks: new Map(), proof: '', by: '' }
       verifications.set(id, { ...blank, ...old, current, expires: statusEnds })
       return accept('issued', current)
 
@@ -157,21 +186,28 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       if (isLive(verification) && !published) undo?.()
     },
 
-    async check({ id, macs, keyIds, nonce, proof }, policy) {
+    async check({ id, macs, keyIds, nonce, proof }, policy, purse) {
       const verification = verifications.get(id)
       const earlier = verification?.checks.get(nonce)
       if (earlier) return earlier
-      if (!verification || !isLive(verification)) return GONE
-      const { phone, purpose, checks, current } = verification
-      const { mac, sealedPhone, spent } = current
+      const room = purse && findRoom(purse)
+      if (room?.full) return { verdict: 'exhausted', ...room.full }
+      const told = room && room.over.length > 0 ? { over: room.over } : {}
+      if (!verification || !isLive(verification)) return { ...GONE, ...told }
+      const { phone, purpose, checks, by, current } = verification
+      const { mac, sealedPhone, spent, messageId } = current
       const { failures } = phones.get(phone) ?? NEW_PHONE
-      if (checks.size >= policy.checks || failures >= policy.disableAfter) return GONE
+      if (checks.size >= policy.checks || failures >= policy.disableAfter)
+        return { ...GONE, ...told }
 
-      if (!canOpen(sealedPhone, keyIds)) return { verdict: 'foreign' }
+      if (!canOpen(sealedPhone, keyIds)) return { verdict: 'foreign', ...told }
 
       const at = now()
       if (macs.includes(mac)) {
-        const verified = { verdict: 'verified', purpose, sealedPhone, spent } as const
+        const sentBy = by ? { provider: by, ...(messageId && { messageId }) } : undefined
+        const sealed = { sealedPhone, spent, ...told, ...(sentBy && { sentBy }) }
+        const verified = { verdict: 'verified', purpose, ...sealed } as const
+        noteVerified(purse?.budgets ?? [])
         checks.set(nonce, verified)
         end(current, 'verified')
         Object.assign(verification, { proof, expires: at + policy.retention })
@@ -181,11 +217,13 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
         return verified
       }
 
+      take(purse?.budgets ?? [])
       updatePhone(phone, { failures: failures + 1 })
       const wrong: contract.CheckVerdict = {
         verdict: 'wrong',
         checksLeft: policy.checks - checks.size - 1,
         ...(failures + 1 === policy.disableAfter && { disabledPhone: sealedPhone }),
+        ...told,
       }
       checks.set(nonce, wrong)
       if (wrong.checksLeft <= 0) end(current, current.status)
@@ -219,13 +257,16 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       const verification = verifications.get(id)
       if (!verification) return GONE
       const { phone, checks, current } = verification
-      const { status, expires } = current
-      if (status === 'cancelled') return GONE
+      const { expires, reason } = current
+      if (current.status === 'cancelled') return GONE
       const live = isLive(verification)
+      const lasting = current.status === 'verified' || current.status === 'failed'
+      const status = live || lasting ? current.status : 'expired'
       const at = now()
       return {
         verdict: 'known',
-        status: live || status === 'verified' || status === 'failed' ? status : 'expired',
+        status,
+        ...((status === 'failed' || status === 'expired') && reason && { reason }),
         expiresIn: live ? expires - at : 0,
         resendIn: waitForSend(phone, policy, false, at),
         checksLeft: live ? policy.checks - checks.size : 0,
@@ -250,19 +291,29 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       phones.delete(phone)
     },
 
-    async claim({ id, version, attempt, holder, minRemaining, lease, again }) {
+    async claim({ id, version, attempt, maxAttempt, holder, minRemaining, lease, again }) {
       const verification = verifications.get(id)
       if (!verification || version > verification.current.number) return { verdict: 'unknown' }
-      const { purpose, current } = verification
-      const { number, status, result, code, sealedPhone } = current
+      const { purpose, by, current } = verification
+      const { number, status, result, code, sealedPhone, unsure, receipt } = current
       if (version < number || status === 'cancelled') return { verdict: 'superseded' }
-      if (status === 'verified') return { verdict: 'done', result: 'sent' }
+      if (status === 'verified' || receipt === 'delivered') {
+        const said = result === 'arrived' && holder !== current.holder
+        if (said || current.attempt === 0 || result === 'sent' || result === 'unknown')
+          return { verdict: 'done', result: 'sent' }
+        Object.assign(current, { attempt, holder, result: 'arrived' })
+        return { verdict: 'arrived' }
+      }
       if (attempt < current.attempt) return { verdict: 'duplicate' }
       const over = result === 'sent' || result === 'unknown'
       if (result && (attempt === current.attempt || over)) {
         const here = result === 'unknown' && holder === current.holder
-        return here ? { verdict: 'unanswered' } : { verdict: 'done', result }
+        return here
+          ? { verdict: 'unanswered' }
+          : { verdict: 'done', result: result as contract.AttemptResult }
       }
+
+      if (attempt > maxAttempt) return { verdict: 'done', result: 'failed' }
 
       const at = now()
       const mine = attempt === current.attempt && holder === current.holder
@@ -276,6 +327,7 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
         // An earlier attempt may have arrived: what it brought goes on verifying.
         if (live && current.attempt > 0) settle(current, 'failed')
         else end(current, 'expired')
+        current.reason = 'late'
         return { verdict: 'expired' }
       }
       if (unanswered && !again) {
@@ -284,18 +336,63 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       }
       const twice = mine ? current.again : unanswered
       const claimed = { attempt, holder, lease: at + lease, again: twice, result: undefined }
-      Object.assign(current, claimed, { status: 'sending', undo: undefined })
-      return { verdict: 'send', purpose, code, sealedPhone, expiresIn, again: twice }
+      const sending = { status: 'sending', reason: undefined, receipt: undefined, undo: undefined }
+      Object.assign(current, claimed, sending)
+      const previous = by ? { provider: by, unsure } : undefined
+      const about = { purpose, code, sealedPhone, expiresIn, again: twice }
+      return { verdict: 'send', ...about, ...(previous && { previous }) }
     },
 
-    async complete({ id, version, attempt, holder, result }) {
-      const current = verifications.get(id)?.current
-      if (current?.number !== version) return false
-      if (current.attempt !== attempt || current.holder !== holder) return false
-      current.result = result
-      if (current.status === 'sending') current.status = AFTER[result]
+    async complete({ id, version, attempt, holder, result, reason, sentBy, unsure }) {
+      const verification = verifications.get(id)
+      const current = verification?.current
+      if (current?.number !== version || current.attempt < attempt) return 'gone'
+      if (current.attempt > attempt || current.holder !== holder) return 'taken'
+      if (result === 'held') Object.assign(current, { attempt: attempt - 1, result: 'retry' })
+      else current.result = result
+      if (sentBy) {
+        Object.assign(verification as Verification, { by: sentBy.provider })
+        current.messageId = sentBy.messageId ?? current.messageId
+      }
+      if (unsure) current.unsure = true
+      if (current.receipt === 'failed' && result === 'retry') {
+        const undone = { receipt: undefined, reason: undefined, unsure: false, status: 'sending' }
+        Object.assign(current, undone)
+      }
+      if (current.status === 'sending') Object.assign(current, { status: AFTER[result], reason })
       if (result === 'sent' || result === 'unknown') settle(current, current.status)
-      return true
+      return 'recorded'
+    },
+
+    async noteReceipt(name, receipt) {
+      const before = messages.get(name)
+      const { sent, state = receipt } = before ?? {}
+      messages.set(name, {
+        sent,
+        state,
+        expires: now() + (sent ? RECEIPTS.keep : RECEIPTS.keepUnknown),
+      })
+      return { state, ...(sent && { sent }), repeated: before?.state !== undefined }
+    },
+
+    async noteSent(name, sent) {
+      const state = messages.get(name)?.state
+      messages.set(name, { sent, state, expires: now() + RECEIPTS.keep })
+      return state
+    },
+
+    async receive({ id, version, attempt }, { state, reason }) {
+      const current = verifications.get(id)?.current
+      const over = current?.status === 'verified' || current?.status === 'cancelled'
+      if (current?.number !== version || over) return 'stale'
+      if (current.receipt) return 'repeated'
+      if (state === 'failed') {
+        if (attempt !== current.attempt) return 'stale'
+        current.unsure = false
+        if (current.result === 'retry') return 'recorded'
+      }
+      Object.assign(current, { receipt: state, status: state, reason })
+      return 'recorded'
     },
   }
 

@@ -3,11 +3,23 @@ import { type Cluster, Redis, type RedisOptions } from 'ioredis'
 import { withDeadline } from '../deadline.ts'
 import { invalidOptions } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { shardOf } from '../secrets.ts'
-import { progress, refund, spend, usage } from './budget-scripts.ts'
-import type { Script } from './script.ts'
+import { shardOf, tokenHash } from '../secrets.ts'
+import { packBudget, progress, refund, spend, usage } from './budget-scripts.ts'
+import * as health from './health-scripts.ts'
+import * as receipts from './receipt-scripts.ts'
+import { type Script, withConstant } from './script.ts'
 import * as scripts from './scripts.ts'
-import type { OutlookStore, Store } from './store.ts'
+import { inSteps } from './steps.ts'
+import {
+  type HealthVerdict,
+  type MessageState,
+  type OutlookStore,
+  type Policy,
+  type Purse,
+  RECEIPTS,
+  type Store,
+  type Taken,
+} from './store.ts'
 
 /** What can run the scripts: an ioredis client for one server or for a cluster. */
 export type RedisClient = Redis | Cluster
@@ -27,14 +39,18 @@ export function createRedisStore(
   redis: RedisClient,
   close?: () => Promise<void>,
 ): Store & OutlookStore {
-  /** Runs one script on the keys of one shard. Rejects when Redis cannot answer now; the caller must not guess. */
-  async function run<Answer>(script: Script, shard: string, argument: object): Promise<Answer> {
+  /** Runs one script on the keys of these shards. Rejects when Redis cannot answer now; the caller must not guess. */
+  async function run<Answer>(
+    script: Script,
+    shards: string | string[],
+    argument: object,
+  ): Promise<Answer> {
     if (redis.status !== 'ready') throw new Error(`Redis is not connected (${redis.status})`)
-    const key = `${PREFIX}{${shard}}:`
+    const keys = [shards].flat().map((shard) => `${PREFIX}{${shard}}:`)
     const argv = JSON.stringify(argument)
-    const answer = redis.evalsha(script.sha, 1, key, argv).catch((error: Error) => {
+    const answer = redis.evalsha(script.sha, keys.length, ...keys, argv).catch((error: Error) => {
       if (!error.message.startsWith('NOSCRIPT')) throw error
-      return redis.eval(script.lua, 1, key, argv)
+      return redis.eval(script.lua, keys.length, ...keys, argv)
     })
     return JSON.parse(
       (await withDeadline(answer, COMMAND_TIMEOUT, 'Redis did not answer')) as string,
@@ -42,38 +58,47 @@ export function createRedisStore(
   }
 
   const BUDGETS = 'budgets'
-  return {
+  const store: Store & OutlookStore = {
     ready: () => redis.status === 'ready',
     close: async () => close?.(),
 
     async spend(budgets, soft) {
       const verdict = await run<Awaited<ReturnType<Store['spend']>>>(spend, BUDGETS, {
-        budgets,
+        budgets: budgets.map(packBudget),
         soft,
       })
-      if (verdict.verdict === 'wait') return verdict
-      return { ...verdict, reached: verdict.reached ?? [], over: verdict.over ?? [] }
+      return verdict.verdict === 'wait' ? verdict : { ...verdict, ...listed(verdict) }
     },
-    refund: (budgets, at, verified) => run(refund, BUDGETS, { budgets, at, verified }),
+    refund: (budgets, at, verified) =>
+      run(refund, BUDGETS, { budgets: budgets.map(packBudget), at, verified }),
     async usage(budgets) {
-      const answer = await run<Awaited<ReturnType<Store['usage']>>>(usage, BUDGETS, { budgets })
+      const asked = { budgets: budgets.map(packBudget) }
+      const answer = await run<Awaited<ReturnType<Store['usage']>>>(usage, BUDGETS, asked)
       return { ...answer, budgets: answer.budgets ?? [] }
     },
     useOnce: (use) => run(scripts.useOnce, shardOf(use.phone), use),
     progress: (queue, more) => run(progress, BUDGETS, { queue, more }),
-    issue: (request, policy) => run(scripts.issue, shardOf(request.id), { ...request, policy }),
+    async issue(request, policy, purse) {
+      const verdict = await run<Awaited<ReturnType<Store['issue']>>>(
+        policed(scripts.issue, policy),
+        slotsOf(request.id, purse),
+        { ...request, purse: packed(purse) },
+      )
+      if (!('taken' in verdict && verdict.taken)) return verdict
+      return { ...verdict, taken: { ...verdict.taken, ...listed(verdict.taken) } }
+    },
     published: (version) => run(scripts.published, shardOf(version.id), version),
     retract: (version) => run(scripts.retract, shardOf(version.id), version),
-    async check(request, policy) {
+    async check(request, policy, purse) {
       const verdict = await run<Awaited<ReturnType<Store['check']>>>(
-        scripts.check,
-        shardOf(request.id),
-        { ...request, policy },
+        policed(scripts.check, policy),
+        slotsOf(request.id, purse),
+        { ...request, purse: packed(purse) },
       )
       return verdict.verdict === 'verified' ? { ...verdict, spent: verdict.spent ?? [] } : verdict
     },
     redeem: (request) => run(scripts.redeem, request.shard, request),
-    status: (id, policy) => run(scripts.status, shardOf(id), { id, policy }),
+    status: (id, policy) => run(policed(scripts.status, policy), shardOf(id), { id }),
     cancel: (id) => run(scripts.cancel, shardOf(id), { id }),
     unlock: (phone) => run(scripts.unlock, shardOf(phone), { phone }),
     erase: (phone) => run(scripts.erase, shardOf(phone), { phone }),
@@ -81,8 +106,58 @@ export function createRedisStore(
     outlook: (request) =>
       run(scripts.claim, shardOf(request.id), { ...request, again: true, dryRun: true }),
     complete: (request) => run(scripts.complete, shardOf(request.id), request),
+
+    async noteReceipt(name, state) {
+      const hash = tokenHash(name)
+      return run(receipts.noteReceipt, shardOf(hash), { name: hash, state, ...RECEIPTS })
+    },
+    async noteSent(name, sent) {
+      const hash = tokenHash(name)
+      const noted = { name: hash, sent, ...RECEIPTS }
+      return (await run<{ state?: MessageState }>(receipts.noteSent, shardOf(hash), noted)).state
+    },
+    receive: (sent, state) => run(receipts.receive, shardOf(sent.id), { ...sent, state }),
+    async reportHealth(queue, reports, rules) {
+      const counted = { queue, reports, rules }
+      const { open, changed } = await run<Partial<HealthVerdict>>(
+        health.reportHealth,
+        BUDGETS,
+        counted,
+      )
+      return { open: open ?? [], changed: changed ?? [] }
+    },
+    probe: (breaker) => run(health.probe, BUDGETS, breaker),
+    takeTurn: (line) => run(health.takeTurn, BUDGETS, line),
+  }
+  // A cluster has the numbers and the budgets in different slots, and a script keeps to one.
+  return redis.isCluster ? { ...store, ...inSteps(store) } : store
+
+  function slotsOf(id: string, purse: Purse | undefined): string[] {
+    return purse ? [shardOf(id), BUDGETS] : [shardOf(id)]
   }
 }
+
+const byPolicy = new WeakMap<Policy, Map<Script, Script>>()
+
+/** The script for that policy, of which a process has few. */
+function policed(script: Script, policy: Policy): Script {
+  const made = byPolicy.get(policy) ?? new Map<Script, Script>()
+  byPolicy.set(policy, made)
+  const one = made.get(script) ?? withConstant(script, 'policy', policy)
+  made.set(script, one)
+  return one
+}
+
+const packed = (purse: Purse | undefined) =>
+  purse && purse.budgets.length > 0
+    ? { ...purse, budgets: purse.budgets.map(packBudget) }
+    : undefined
+
+/** Lua cannot tell an empty list from an empty object, so it leaves it out. */
+const listed = ({ reached, over }: Partial<Taken>): Pick<Taken, 'reached' | 'over'> => ({
+  reached: reached ?? [],
+  over: over ?? [],
+})
 
 /**
  * Opens a client that fails fast and never runs a script twice by itself, and waits until it is ready. Rejects after

@@ -14,6 +14,22 @@ export const script = (...parts: string[]): Script => {
   return { lua, sha: createHash('sha1').update(lua).digest('hex') }
 }
 
+/**
+ * The script with `name` as a constant in its text, for what is the same in every call of a process: to send it along each
+ * time and have it parsed takes longer than many a script.
+ */
+export function withConstant({ lua }: Script, name: string, value: object): Script {
+  return script(`local ${name} = ${literal(value)}`, lua)
+}
+
+/** In Lua. */
+function literal(value: unknown): string {
+  if (Array.isArray(value)) return `{ ${value.map(literal).join(', ')} }`
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  const fields = Object.entries(value).map(([name, field]) => `${name} = ${literal(field)}`)
+  return `{ ${fields.join(', ')} }`
+}
+
 export const PRELUDE = `
 local a = cjson.decode(ARGV[1])
 local time = redis.call('TIME')

@@ -1,19 +1,20 @@
 /**
  * The Redis side of the store: one Lua script per operation, those on budgets in budget-scripts.ts. What the fields mean
- * stands in store.ts.
+ * stands in store.ts. `policy` is a constant in the scripts that go by it.
  *
  * Keys of a shard:
  *   v:ID     hash    a verification: phone, purpose, version, nonces, spent, proof, disabled; of the current version key,
- *                    status, published, attempt, holder, lease, again, result. Outlives its code by the retention, to
- *                    have a status.
+ *                    status, published, attempt, holder, lease, again, result, reason, unsure, receipt; and by, message: who
+ *                    sent last, and the vendor's id of it. Outlives its code by the retention, to have a status.
  *   c:ID     string  its live code, packed: mac, code, phone (both sealed), undo. Lives exactly as long as the code can
  *                    verify. As a hash it would take twice the memory, its values being too long for the compact form.
- *   s:PHONE  zset    the log of sends to a number: ID:VERSION by time.
- *   p:PHONE  hash    failures, sent (unverified sends in a row), next (no send before). Has no expiry while failures
- *                    is set: time must not clear it (NIST SP 800-63B-4, 3.2.2).
+ *   p:PHONE  string  a number, packed: failures, sent (unverified sends in a row), next (no send before), ends (when its log
+ *                    is over), and the log of sends: time and ID:VERSION of each. Has no expiry while there are failures: time
+ *                    must not clear them (NIST SP 800-63B-4, 3.2.2).
  *   u:TOKEN  string  a token that was used, with the nonce of the request. Until it expires.
  *   r:PROOF  hash    a proof: id, phone (sealed), purpose, at, by.
  */
+import { BUCKETS, BUDGETS } from './budget-scripts.ts'
 import { PRELUDE, script } from './script.ts'
 
 // A nonce is 8 characters; they are kept as ',nonce,nonce'.
@@ -44,8 +45,8 @@ end
 
 // What a new version replaces in v and p, and 'retract' puts back.
 const UNDO = `
-local OF_VERSION = { 'key', 'status', 'published', 'spent', 'attempt', 'holder', 'lease', 'again', 'result' }
-local OF_PHONE = { 'sent', 'next' }
+local OF_VERSION = { 'key', 'status', 'published', 'spent', 'attempt', 'holder', 'lease', 'again', 'result', 'reason', 'granted',
+  'unsure', 'receipt', 'message' }
 local function restore(k, fields, values)
   for i, field in ipairs(fields) do
     if values[i] then redis.call('HSET', k, field, values[i]) else redis.call('HDEL', k, field) end
@@ -53,20 +54,49 @@ local function restore(k, fields, values)
 end
 `
 
+// As one string: read and written by one command each, and half the memory of a hash and a sorted set.
+const PHONE = `
+local function read_phone(name)
+  local packed = redis.call('GET', key('p', name))
+  if not packed then return { failures = 0, sent = 0, next = 0, ends = 0, sends = {} } end
+  local list = cjson.decode(packed)
+  local sends = {}
+  for i = 5, #list, 2 do table.insert(sends, { at = list[i], send = list[i + 1] }) end
+  return { failures = list[1], sent = list[2], next = list[3], ends = list[4], sends = sends }
+end
+local function write_phone(name, p)
+  local list = { p.failures, p.sent, p.next, p.ends }
+  for _, each in ipairs(p.sends) do
+    table.insert(list, each.at)
+    table.insert(list, each.send)
+  end
+  if p.failures > 0 then
+    redis.call('SET', key('p', name), cjson.encode(list))
+  elseif p.ends > now then
+    redis.call('SET', key('p', name), cjson.encode(list), 'PXAT', p.ends)
+  else
+    redis.call('DEL', key('p', name))
+  end
+end
+local function clear_phone(name, p)
+  p.failures, p.sent, p.next = 0, 0, 0
+  write_phone(name, p)
+end
+`
+
 const WAIT = `
 -- Milliseconds until one more code may be sent to this number. Sends leave a window one by one, each at its own time.
 -- What slows guessing down holds even where the other limits only look on.
-local function wait_for_send(phone, policy, trusted, soft)
-  local after, failures = get(key('p', phone), 'next', 'failures')
-  local wait = soft and 0 or math.max(0, (tonumber(after) or 0) - now)
+local function wait_for_send(p, policy, trusted, soft)
+  local wait = soft and 0 or math.max(0, p.next - now)
   local windows = soft and {} or policy.windows
-  if (tonumber(failures) or 0) >= policy.slowAfter and not trusted then
+  if p.failures >= policy.slowAfter and not trusted then
     windows = { policy.slowWindow, unpack(windows) }
   end
   for _, w in ipairs(windows) do
     -- The window is full for as long as the send that is the max-th from the end is in it.
-    local send = redis.call('ZRANGE', key('s', phone), -w.max, -w.max, 'WITHSCORES')
-    if send[2] then wait = math.max(wait, send[2] + w.window - now) end
+    local send = p.sends[#p.sends + 1 - w.max]
+    if send then wait = math.max(wait, send.at + w.window - now) end
   end
   return wait
 end
@@ -74,27 +104,34 @@ end
 
 export const issue = script(
   PRELUDE,
+  BUCKETS,
+  BUDGETS,
   CODE,
   UNDO,
+  PHONE,
   WAIT,
   `
-local policy = a.policy
-local v, c, p, s = key('v', a.id), key('c', a.id), key('p', a.phone), key('s', a.phone)
+local v, c = key('v', a.id), key('c', a.id)
 local phone, purpose, version, last_key, status, published, spent =
   get(v, 'phone', 'purpose', 'version', 'key', 'status', 'published', 'spent')
-local mac, code, sealed = read_code(a.id)
+local mac, code, sealed
+if phone then mac, code, sealed = read_code(a.id) end
 local live = mac ~= nil
+local p = read_phone(a.phone)
 
-local function accept(verdict, version, status)
+local function accept(verdict, version, status, taken)
   return cjson.encode({
-    verdict = verdict, version = tonumber(version), status = status, published = published ~= false,
-    expiresIn = redis.call('PTTL', c), resendIn = wait_for_send(a.phone, policy, a.trusted),
+    verdict = verdict, version = tonumber(version), status = status, published = published ~= false, taken = taken,
+    expiresIn = redis.call('PTTL', c), resendIn = wait_for_send(p, policy, a.trusted),
   })
 end
 local function refuse(verdict, wait) return cjson.encode({ verdict = verdict, wait = wait }) end
 
 -- No two requests have the same sealed code: this one ran before.
-if live and code == a.code then return accept('issued', version, status) end
+if live and code == a.code then
+  local at = a.purse and tonumber(string.match(spent or '', ',(%d+)/[^,]*$'))
+  return accept('issued', version, status, at and { at = at } or nil)
+end
 if phone == a.phone and a.key ~= '' and last_key == a.key then
   if not live then return refuse('gone') end
   return accept('repeated', version, status)
@@ -106,23 +143,23 @@ elseif phone then
   return refuse('gone')
 end
 
-local failures = tonumber((get(p, 'failures'))) or 0
-if failures >= policy.disableAfter then return refuse('disabled') end
+if p.failures >= policy.disableAfter then return refuse('disabled') end
 
 local keep = policy.ttl + policy.retention
 for _, w in ipairs(policy.windows) do keep = math.max(keep, w.window) end
 keep = math.max(keep, policy.slowWindow.window)
-redis.call('ZREMRANGEBYSCORE', s, '-inf', now - keep)
+while p.sends[1] and p.sends[1].at <= now - keep do table.remove(p.sends, 1) end
 
-local wait = wait_for_send(a.phone, policy, a.trusted, a.soft)
-local recent = redis.call('ZCOUNT', s, now - policy.ttl, '+inf')
-if not a.resend and recent >= policy.live then
+local wait = wait_for_send(p, policy, a.trusted, a.soft)
+if not a.resend and #p.sends >= policy.live then
   local seen, lives = {}, {}
-  for _, send in ipairs(redis.call('ZRANGE', s, -recent, -1)) do
-    local id = string.match(send, '^[^:]+')
-    local left = not seen[id] and redis.call('PTTL', key('c', id)) or 0
-    if left > 0 then table.insert(lives, left) end
-    seen[id] = true
+  for _, each in ipairs(p.sends) do
+    local id = string.match(each.send, '^[^:]+')
+    local left = each.at >= now - policy.ttl and not seen[id] and redis.call('PTTL', key('c', id)) or 0
+    if left > 0 then
+      table.insert(lives, left)
+      seen[id] = true
+    end
   end
   table.sort(lives)
   wait = math.max(wait, lives[#lives - policy.live + 1] or 0)
@@ -130,31 +167,46 @@ end
 if wait > 0 then return refuse('wait', wait) end
 if a.dryRun then return refuse('free') end
 
-local sent, after = get(p, unpack(OF_PHONE))
+-- The last that can refuse, so that only what is issued takes a unit of them.
+local taken
+if a.purse then
+  local budgets = open_budgets(a.purse.budgets)
+  local full, over = find_room(budgets, a.purse.soft)
+  if full then return cjson.encode({ verdict = 'exhausted', budget = full.budget, wait = full.wait }) end
+  taken = { at = now, over = listed(over), reached = listed(take(budgets)) }
+end
+local spending = a.purse and { at = now, ip = a.purse.ip } or a.spent ~= cjson.null and a.spent
+
 -- No send for as long as the log reaches back: the cooldown grows from the start again.
-local in_a_row = redis.call('ZCARD', s) > 0 and tonumber(sent) or 0
-local cooldown = policy.cooldown[math.min(in_a_row + 1, #policy.cooldown)] or 0
-local undo = { p = { sent, after }, next = now + cooldown }
+local sent, after = p.sent, p.next
+local in_a_row = #p.sends > 0 and sent or 0
+p.sent = in_a_row + 1
+p.next = now + (policy.cooldown[math.min(p.sent, #policy.cooldown)] or 0)
+local undo = { next = p.next, sent = sent > 0 and sent or nil, after = after > 0 and after or nil }
 if a.resend then
   undo.v, undo.c = { get(v, unpack(OF_VERSION)) }, { mac, code, sealed, false }
   undo.expires = now + redis.call('PTTL', c)
+  redis.call('HDEL', v, 'key', 'published', 'attempt', 'holder', 'lease', 'again', 'result', 'reason', 'granted', 'unsure',
+    'receipt', 'message')
 end
 
 version = (a.resend and version or 0) + 1
-redis.call('HSET', v, 'phone', a.phone, 'purpose', a.purpose ~= '' and a.purpose or purpose,
-  'version', version, 'key', a.key, 'status', a.unsent and 'sent' or 'queued')
-redis.call('HDEL', v, 'published', 'attempt', 'holder', 'lease', 'again', 'result')
-published = false
-if a.spent ~= cjson.null then
-  redis.call('HSET', v, 'spent', (spent or '') .. ',' .. a.spent.at .. '/' .. a.spent.ip)
+status = a.unsent and 'sent' or 'queued'
+local fields = { 'phone', a.phone, 'purpose', a.purpose ~= '' and a.purpose or purpose, 'version', version, 'status', status }
+local function set(field, value)
+  table.insert(fields, field)
+  table.insert(fields, value)
 end
+if a.key ~= '' then set('key', a.key) end
+if spending then set('spent', (spent or '') .. ',' .. spending.at .. '/' .. spending.ip) end
+redis.call('HSET', v, unpack(fields))
 redis.call('PEXPIRE', v, policy.ttl + policy.retention)
 write_code(a.id, { a.mac, a.code, a.sealedPhone, undo }, 'PX', policy.ttl)
-redis.call('ZADD', s, now, a.id .. ':' .. version)
-redis.call('PEXPIRE', s, keep)
-redis.call('HSET', p, 'sent', in_a_row + 1, 'next', now + cooldown)
-if failures == 0 then redis.call('PEXPIRE', p, keep) end
-return accept('issued', version, a.unsent and 'sent' or 'queued')
+p.ends = now + keep
+table.insert(p.sends, { at = now, send = a.id .. ':' .. version })
+write_phone(a.phone, p)
+published = false
+return accept('issued', version, status, taken)
 `,
 )
 
@@ -171,16 +223,22 @@ export const retract = script(
   PRELUDE,
   CODE,
   UNDO,
+  PHONE,
   `
-local v, c, p, s = key('v', a.id), key('c', a.id), key('p', a.phone), key('s', a.phone)
+local v, c = key('v', a.id), key('c', a.id)
 local _, _, _, undo = read_code(a.id)
 -- Claimed, expired, superseded or queued by a repeat meanwhile: then it was queued after all, or there is nothing left to take back.
 local version, published = get(v, 'version', 'published')
 if not undo or published or tonumber(version) ~= a.version then return 'null' end
 
-redis.call('ZREM', s, a.id .. ':' .. a.version)
+local p = read_phone(a.phone)
+for i, each in ipairs(p.sends) do
+  if each.send == a.id .. ':' .. a.version then table.remove(p.sends, i) end
+end
 -- Cleared or sent to again meanwhile: then the cooldown is not ours any more.
-if tonumber((get(p, 'next'))) == undo.next then restore(p, OF_PHONE, undo.p) end
+if p.next == undo.next then p.sent, p.next = undo.sent or 0, undo.after or 0 end
+if #p.sends == 0 then p.ends = 0 end
+write_phone(a.phone, p)
 if undo.v then
   redis.call('HSET', v, 'version', a.version - 1)
   restore(v, OF_VERSION, undo.v)
@@ -195,22 +253,25 @@ return 'null'
 
 export const check = script(
   PRELUDE,
+  BUCKETS,
+  BUDGETS,
   CHECKS,
   CAN_OPEN,
   CODE,
+  PHONE,
   `
-local policy = a.policy
 local v, c = key('v', a.id), key('c', a.id)
-local phone, purpose, proof, nonces, spent, disabled =
-  get(v, 'phone', 'purpose', 'proof', 'nonces', 'spent', 'disabled')
+local phone, purpose, proof, nonces, spent, disabled, by, message =
+  get(v, 'phone', 'purpose', 'proof', 'nonces', 'spent', 'disabled', 'by', 'message')
 nonces = nonces or ''
 
 local function wrong(made) return { verdict = 'wrong', checksLeft = policy.checks - made } end
-local function verified(sealed)
+local function verified(sealed, over)
   local units = {}
   for at, ip in string.gmatch(spent or '', '(%d+)/([^,]*)') do table.insert(units, { at = tonumber(at), ip = ip }) end
   return cjson.encode({
-    verdict = 'verified', purpose = purpose, sealedPhone = sealed, spent = #units > 0 and units or nil,
+    verdict = 'verified', purpose = purpose, sealedPhone = sealed, spent = #units > 0 and units or nil, over = over,
+    sentBy = by and { provider = by, messageId = message or nil } or nil,
   })
 end
 
@@ -227,36 +288,50 @@ if before then
   return cjson.encode(answer)
 end
 
-local mac, _, sealed = read_code(a.id)
-local p = phone and key('p', phone)
-local failures = p and tonumber((get(p, 'failures'))) or 0
-if not mac or checks_made(nonces) >= policy.checks or failures >= policy.disableAfter then
-  return cjson.encode({ verdict = 'gone' })
+local budgets, full, over
+if a.purse then
+  budgets = open_budgets(a.purse.budgets)
+  full, over = find_room(budgets, a.purse.soft)
+  if full then return cjson.encode({ verdict = 'exhausted', budget = full.budget, wait = full.wait }) end
+  over = listed(over)
 end
 
-if not can_open(sealed) then return cjson.encode({ verdict = 'foreign' }) end
+local mac, _, sealed
+if phone then mac, _, sealed = read_code(a.id) end
+local p = mac and read_phone(phone)
+if not mac or checks_made(nonces) >= policy.checks or p.failures >= policy.disableAfter then
+  return cjson.encode({ verdict = 'gone', over = over })
+end
+
+if not can_open(sealed) then return cjson.encode({ verdict = 'foreign', over = over }) end
 
 -- Counted before it is compared: no number of parallel requests gets more comparisons than there are checks.
 nonces = nonces .. ',' .. a.nonce
 redis.call('HSET', v, 'nonces', nonces)
-failures = redis.call('HINCRBY', p, 'failures', 1)
-redis.call('PERSIST', p)
+p.failures = p.failures + 1
+write_phone(phone, p)
 
 for _, candidate in ipairs(a.macs) do
   if candidate == mac then
-    redis.call('DEL', c, p)
+    redis.call('DEL', c)
+    clear_phone(phone, p)
+    for _, b in ipairs(budgets or {}) do
+      if counts_verified(b) then add(b, 'v', b.vhead, now, b.units) end
+    end
     redis.call('HSET', v, 'status', 'verified', 'proof', a.proof)
     redis.call('PEXPIRE', v, policy.retention)
     local r = key('r', a.proof)
     redis.call('HSET', r, 'id', a.id, 'phone', sealed, 'purpose', purpose, 'at', now)
     redis.call('PEXPIRE', r, policy.proofTtl)
-    return verified(sealed)
+    return verified(sealed, over)
   end
 end
 
+if budgets then take(budgets) end
 local answer = wrong(checks_made(nonces))
+answer.over = over
 if answer.checksLeft <= 0 then redis.call('DEL', c) end
-if failures == policy.disableAfter then
+if p.failures == policy.disableAfter then
   answer.disabledPhone = sealed
   redis.call('HSET', v, 'disabled', a.nonce .. sealed)
 end
@@ -269,8 +344,8 @@ export const claim = script(
   CODE,
   `
 local v, c = key('v', a.id), key('c', a.id)
-local version, status, purpose, attempt, holder, lease, again, result =
-  get(v, 'version', 'status', 'purpose', 'attempt', 'holder', 'lease', 'again', 'result')
+local version, status, purpose, attempt, holder, lease, again, result, granted, by, unsure, receipt =
+  get(v, 'version', 'status', 'purpose', 'attempt', 'holder', 'lease', 'again', 'result', 'granted', 'by', 'unsure', 'receipt')
 version, attempt = tonumber(version), tonumber(attempt) or 0
 local function answer(verdict, more)
   local t = more or {}
@@ -280,12 +355,22 @@ end
 
 if not version or a.version > version then return answer('unknown') end
 if a.version < version or status == 'cancelled' then return answer('superseded') end
-if status == 'verified' then return answer('done', { result = 'sent' }) end
+if status == 'verified' or receipt == 'delivered' then
+  -- Said once, and to the same delivery each time that it asks.
+  local said = attempt == 0 or result == 'sent' or result == 'unknown' or (result == 'arrived' and holder ~= a.holder)
+  if a.dryRun or said then return answer('done', { result = 'sent' }) end
+  redis.call('HSET', v, 'attempt', a.attempt, 'holder', a.holder, 'result', 'arrived')
+  return answer('arrived')
+end
 if a.attempt < attempt then return answer('duplicate') end
 -- What has failed for good gets a further attempt only where an operator replays its dead letter.
 if result and (a.attempt == attempt or result == 'sent' or result == 'unknown') then
   if result == 'unknown' and holder == a.holder then return answer('unanswered') end
   return answer('done', { result = result })
+end
+
+if not a.dryRun and a.attempt > a.maxAttempt and a.attempt ~= tonumber(granted) then
+  return answer('done', { result = 'failed' })
 end
 
 local mine = a.attempt == attempt and holder == a.holder
@@ -300,15 +385,18 @@ if not code or left < a.minRemaining then
   if mac and attempt > 0 then
     -- An earlier attempt may have arrived: what it brought goes on verifying.
     write_code(a.id, { mac, false, sealed, false }, 'KEEPTTL')
-    redis.call('HSET', v, 'status', 'failed')
+    redis.call('HSET', v, 'status', 'failed', 'reason', 'late')
   else
     redis.call('DEL', c)
-    redis.call('HSET', v, 'status', 'expired')
+    redis.call('HSET', v, 'status', 'expired', 'reason', 'late')
   end
   return answer('expired')
 end
 
-if a.dryRun then return answer('free', { expiresIn = left }) end
+if a.dryRun then
+  if a.grant then redis.call('HSET', v, 'granted', a.attempt) end
+  return answer('free', { expiresIn = left })
+end
 if unanswered and not a.again then
   redis.call('HSET', v, 'attempt', a.attempt, 'holder', a.holder, 'result', 'unknown', 'status', 'sent')
   write_code(a.id, { mac, false, sealed, false }, 'KEEPTTL')
@@ -317,10 +405,11 @@ end
 if not mine then again = unanswered and 1 or 0 end
 redis.call('HSET', v, 'attempt', a.attempt, 'holder', a.holder, 'lease', now + a.lease, 'again', again,
   'status', 'sending')
-redis.call('HDEL', v, 'result')
+redis.call('HDEL', v, 'result', 'reason', 'receipt')
 write_code(a.id, { mac, code, sealed, false }, 'KEEPTTL')
 return answer('send', {
   purpose = purpose, code = code, sealedPhone = sealed, expiresIn = left, again = tonumber(again) == 1,
+  previous = by and { provider = by, unsure = unsure == '1' } or nil,
 })
 `,
 )
@@ -330,15 +419,34 @@ export const complete = script(
   CODE,
   `
 local v = key('v', a.id)
-local version, attempt, holder, status = get(v, 'version', 'attempt', 'holder', 'status')
-if tonumber(version) ~= a.version or tonumber(attempt) ~= a.attempt or holder ~= a.holder then return 'false' end
-local after = { sent = 'sent', retry = 'queued', failed = 'failed', unknown = 'sent' }
-redis.call('HSET', v, 'result', a.result)
-if status == 'sending' then redis.call('HSET', v, 'status', after[a.result]) end
+local version, attempt, holder, status, receipt = get(v, 'version', 'attempt', 'holder', 'status', 'receipt')
+attempt = tonumber(attempt) or 0
+if tonumber(version) ~= a.version or attempt < a.attempt then return cjson.encode('gone') end
+if attempt > a.attempt or holder ~= a.holder then return cjson.encode('taken') end
+local after = { sent = 'sent', retry = 'queued', held = 'queued', failed = 'failed', unknown = 'sent' }
+if a.result == 'held' then
+  redis.call('HSET', v, 'attempt', attempt - 1, 'result', 'retry')
+else
+  redis.call('HSET', v, 'result', a.result)
+end
+if a.sentBy then
+  redis.call('HSET', v, 'by', a.sentBy.provider)
+  if a.sentBy.messageId then redis.call('HSET', v, 'message', a.sentBy.messageId) end
+end
+if a.unsure then redis.call('HSET', v, 'unsure', 1) end
+if receipt == 'failed' and a.result == 'retry' then
+  -- It was told before the call had ended that it came to nothing, so that anybody may send it now.
+  redis.call('HDEL', v, 'receipt', 'reason', 'unsure')
+  status = 'sending'
+end
+if status == 'sending' then
+  redis.call('HSET', v, 'status', after[a.result])
+  if a.reason then redis.call('HSET', v, 'reason', a.reason) end
+end
 -- Sent, as far as is known: what could be sent is no longer needed, the MAC goes on verifying.
 local mac, _, sealed = read_code(a.id)
 if mac and (a.result == 'sent' or a.result == 'unknown') then write_code(a.id, { mac, false, sealed, false }, 'KEEPTTL') end
-return 'true'
+return cjson.encode('recorded')
 `,
 )
 
@@ -362,18 +470,20 @@ return cjson.encode({ verdict = 'redeemed', id = id, purpose = purpose, sealedPh
 export const status = script(
   PRELUDE,
   CHECKS,
+  PHONE,
   WAIT,
   `
 local v, c = key('v', a.id), key('c', a.id)
-local phone, state, nonces = get(v, 'phone', 'status', 'nonces')
+local phone, state, nonces, reason = get(v, 'phone', 'status', 'nonces', 'reason')
 if not phone or state == 'cancelled' then return cjson.encode({ verdict = 'gone' }) end
 local left = redis.call('PTTL', c)
 local live = left > 0
 if not live and state ~= 'verified' and state ~= 'failed' then state = 'expired' end
+local over = state == 'failed' or state == 'expired'
 return cjson.encode({
-  verdict = 'known', status = state, expiresIn = live and left or 0,
-  resendIn = wait_for_send(phone, a.policy, false),
-  checksLeft = live and a.policy.checks - checks_made(nonces or '') or 0,
+  verdict = 'known', status = state, reason = over and reason or nil, expiresIn = live and left or 0,
+  resendIn = wait_for_send(read_phone(phone), policy, false),
+  checksLeft = live and policy.checks - checks_made(nonces or '') or 0,
 })
 `,
 )
@@ -390,19 +500,23 @@ return redis.call('HGET', v, 'status') == 'cancelled' and 'true' or 'false'
 `,
 )
 
-export const unlock = script(PRELUDE, `redis.call('DEL', key('p', a.phone)) return 'null'`)
+export const unlock = script(
+  PRELUDE,
+  PHONE,
+  `clear_phone(a.phone, read_phone(a.phone)) return 'null'`,
+)
 
 export const erase = script(
   PRELUDE,
+  PHONE,
   `
-local s = key('s', a.phone)
-for _, send in ipairs(redis.call('ZRANGE', s, 0, -1)) do
-  local id = string.match(send, '^[^:]+')
+for _, each in ipairs(read_phone(a.phone).sends) do
+  local id = string.match(each.send, '^[^:]+')
   local proof = redis.call('HGET', key('v', id), 'proof')
   if proof then redis.call('DEL', key('r', proof)) end
   redis.call('DEL', key('v', id), key('c', id))
 end
-redis.call('DEL', s, key('p', a.phone))
+redis.call('DEL', key('p', a.phone))
 return 'null'
 `,
 )
