@@ -5,6 +5,7 @@
  * dead one; amqp-connection-manager can acknowledge a message on another channel than it came by. Here anything that
  * goes wrong, down to one channel, ends the whole connection, and all of it is built anew.
  */
+import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ChannelModel, connect, type Options } from 'amqplib'
 import { withDeadline } from '../deadline.ts'
@@ -64,6 +65,7 @@ export async function keepConnected<Session>(
       keepAlive: true,
       clientProperties: { connection_name: name },
     })
+    gatherWrites(socketOf(connection))
     // Listening from the first moment: an 'error' event without a listener would end the process.
     let reason: Error | undefined
     const lost = new Promise<Error>((resolve) => {
@@ -197,6 +199,22 @@ async function end(connection: ChannelModel): Promise<void> {
   socketOf(connection)?.destroy(new Error('closed'))
 }
 
+/**
+ * amqplib writes each frame by itself, and a call of the system for each is a quarter of what a busy consumer does. Those of
+ * one turn go out with one call.
+ */
+function gatherWrites(socket: Socket | undefined): void {
+  if (!socket) return
+  const write = socket.write.bind(socket) as (...args: unknown[]) => boolean
+  socket.write = (...args: unknown[]) => {
+    if (socket.writableCorked === 0) {
+      socket.cork()
+      process.nextTick(() => socket.uncork())
+    }
+    return write(...args)
+  }
+}
+
 // amqplib does not type its socket, and closing has no deadline of its own.
-const socketOf = (connection: ChannelModel): { destroy(error: Error): void } | undefined =>
-  (connection.connection as unknown as { stream?: { destroy(error: Error): void } }).stream
+const socketOf = (connection: ChannelModel): Socket | undefined =>
+  (connection.connection as unknown as { stream?: Socket }).stream

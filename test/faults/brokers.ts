@@ -56,8 +56,11 @@ async function startCluster(
     await epmd.stop()
   }
   try {
-    for (const name of names) {
-      nodes.push(await startRabbitMQ({ cluster: { name, names, epmd: epmd.port, cookie } }))
+    for (const [i, name] of names.entries()) {
+      // Not those to come: RabbitMQ 4 would wait for them.
+      const known = names.slice(0, i + 1)
+      const cluster = { name, names: known, epmd: epmd.port, cookie }
+      nodes.push(await startRabbitMQ({ cluster }))
     }
     return { nodes, stop }
   } catch (error) {

@@ -1,7 +1,8 @@
 /** Waits until everything accepted has come to its end, and looks up the ends whose log line a kill has cut off. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createClient } from './client.ts'
 import type { LogLine } from './program.ts'
-import { createClient, type Load } from './workload.ts'
+import type { Load } from './workload.ts'
 import type { World } from './world.ts'
 
 export const ENDS = ['sent', 'expired', 'superseded', 'dead', 'state_lost', 'unknown'] as const

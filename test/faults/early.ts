@@ -7,10 +7,13 @@ import { connect } from 'amqplib'
 import { pino } from 'pino'
 import { providerNamed } from '../../src/cli-provider.ts'
 import { createDelivery } from '../../src/delivery.ts'
+import { createProviderHealth } from '../../src/provider-health.ts'
+import { asChain } from '../../src/providers/chain.ts'
 import { decodeJob, type Job, MIN_REMAINING, RETRY, retryDelays } from '../../src/queue/queue.ts'
 import { declareQueues, sendQueue } from '../../src/queue/topology.ts'
 import { createSecrets } from '../../src/secrets.ts'
 import { createRedisStore, openRedis } from '../../src/store/redis.ts'
+import { createComposer } from '../../src/text.ts'
 
 const {
   REDIS_URL = '',
@@ -23,13 +26,17 @@ const {
 
 const logger = pino()
 const delays = retryDelays(RETRY)
+const store = createRedisStore(await openRedis(REDIS_URL, logger))
+const chain = asChain(await providerNamed(SMS_PROVIDER, process.env))
+const queue = SMS_QUEUE_PREFIX
 const { deliver } = createDelivery({
-  store: createRedisStore(await openRedis(REDIS_URL, logger)),
+  ...{ queue, store, chain, receipts: false },
+  health: createProviderHealth({ queue, store, breaker: false, onAlert: () => {}, logger }),
   secrets: createSecrets(SMS_VERIFY_SECRET),
-  provider: await providerNamed(SMS_PROVIDER, process.env),
   retry: RETRY,
   delivery: 'at-least-once',
   minRemaining: MIN_REMAINING,
+  compose: createComposer('early', {}).compose,
   logger,
 })
 

@@ -1,10 +1,11 @@
 /** Compares what the people saw with what the vendor saw and what the consumers logged. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MIN_REMAINING } from '../../src/queue/queue.ts'
+import { createClient } from './client.ts'
 import { ENDS, type End, type Ends, linesOf } from './drain.ts'
 import type { Chance } from './random.ts'
 import type { Sms } from './vendor.ts'
-import { createClient, type Load, type Send } from './workload.ts'
+import type { Load, Send } from './workload.ts'
 import { DELETION, type World } from './world.ts'
 
 export interface Verdict {

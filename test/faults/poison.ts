@@ -25,7 +25,7 @@ const KINDS: ((chance: Chance) => string | Buffer)[] = [
 
 const MARK = 'x-poison'
 
-function brew(chance: Chance, mark: number): Poison {
+export function brew(chance: Chance, mark: number): Poison {
   return {
     body: Buffer.from(chance.pick(KINDS)(chance)),
     headers: { [MARK]: mark, 'x-attempt': chance.pick([1, 1, 2, -1, 'x', null, 1e9]) },

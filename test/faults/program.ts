@@ -20,6 +20,8 @@ export interface Program {
   readonly pid: number | undefined
   /** What it logged in all its lives. */
   readonly lines: LogLine[]
+  /** What else it printed. */
+  readonly others: string[]
   /** How it ended without having been told to. */
   readonly crashes: string[]
   /** How often it has been started. */
@@ -46,6 +48,7 @@ export interface ProgramOptions {
 export function createProgram(options: ProgramOptions): Program {
   const { name, file, preload, args = [], env, started } = options
   const lines: LogLine[] = []
+  const others: string[] = []
   const crashes: string[] = []
   let lives = 0
   let child: ChildProcess | undefined
@@ -66,12 +69,13 @@ export function createProgram(options: ProgramOptions): Program {
     let complaint = ''
     life.stderr?.on('data', (chunk) => {
       complaint = `${complaint}${chunk}`.slice(-2000)
+      others.push(String(chunk))
     })
     return new Promise((resolve) => {
       createInterface({ input: life.stdout as NodeJS.ReadableStream }).on('line', (line) => {
         // The last line of a killed process may be cut off.
         const parsed = parse(line)
-        if (!parsed) return
+        if (!parsed) return void others.push(line)
         lines.push(parsed)
         if (parsed.event !== started) return
         up = true
@@ -102,6 +106,7 @@ export function createProgram(options: ProgramOptions): Program {
       return lives
     },
     lines,
+    others,
     crashes,
     start() {
       wanted++

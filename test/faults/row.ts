@@ -3,6 +3,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { RabbitMQ } from '../services/rabbitmq.ts'
 import type { Endpoint } from '../services/service.ts'
+import { UNLIMITED } from '../unlimited.ts'
 import type { Programs } from './build.ts'
 import { drain } from './drain.ts'
 import { judge, type Verdict } from './judge.ts'
@@ -63,7 +64,7 @@ export interface RowResult extends Verdict {
   notes: string[]
 }
 
-const SETTING: Setting = {
+export const SETTING: Setting = {
   delivery: 'at-least-once',
   vendor: 'twilio',
   servers: 1,
@@ -71,6 +72,8 @@ const SETTING: Setting = {
   consumer: 'consumer',
   concurrency: 64,
   ttl: 300,
+  options: { limits: UNLIMITED },
+  logLevel: { server: 'warn', consumer: 'info' },
   proxied: false,
   serverClock: 0,
   consumerClock: 0,

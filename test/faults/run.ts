@@ -10,7 +10,7 @@ import type { RowResult } from './row.ts'
 import { ROWS } from './rows.ts'
 import { soakRow } from './soak.ts'
 import { playSupervisor, SUPERVISOR, supervisorLine } from './supervisor.ts'
-import { asTable, runName, writeSection, writeTable } from './table.ts'
+import { asTable, runName, writeLine, writeTable } from './table.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -63,7 +63,7 @@ async function supervisor(): Promise<void> {
     report(SUPERVISOR, result)
     const line = supervisorLine(result, seed)
     console.log(line)
-    if (write) writeSection(SUPERVISOR, line)
+    if (write) writeLine(SUPERVISOR, `RabbitMQ ${brokers.version()}`, line)
   } finally {
     await done()
   }

@@ -137,8 +137,20 @@ const byVersion = ([one]: [string, unknown], [other]: [string, unknown]): number
 
 const TABLE = 'faults'
 
+/** Replaces the line of that version and keeps those of the others. */
+export function writeLine(name: string, version: string, text: string): void {
+  const head = `* ${version}: `
+  const others = readSection(name)
+    .split('\n')
+    .filter((line) => line.startsWith('* ') && !line.startsWith(head))
+  const lines = [...others, head + text].sort((one, other) =>
+    one.localeCompare(other, 'en', { numeric: true }),
+  )
+  writeSection(name, lines.join('\n'))
+}
+
 /** Replaces what stands between the two comments of that name. */
-export function writeSection(name: string, text: string): void {
+function writeSection(name: string, text: string): void {
   const page = readFileSync(FILE, 'utf8')
   const [begin, end] = sectionOf(page, name)
   writeFileSync(FILE, `${page.slice(0, begin)}\n\n${text}\n\n${page.slice(end)}`)

@@ -22,6 +22,8 @@ export interface Sms {
 /** What the vendor makes of one request. */
 export interface Treatment {
   accept: boolean
+  /** Not accepting it is for good. */
+  final?: boolean
   /** Milliseconds until the answer; none at all when it is infinite. */
   after: number
 }
@@ -55,7 +57,7 @@ const KINDS = {
       const form = new URLSearchParams(body)
       return {
         phone: form.get('To') ?? '',
-        code: /\d{6}/.exec(form.get('Body') ?? '')?.[0] ?? '',
+        code: /\d{6,10}/.exec(form.get('Body') ?? '')?.[0] ?? '',
         validity: Number(form.get('ValidityPeriod')),
       }
     },
@@ -63,6 +65,7 @@ const KINDS = {
     repeated: { status: 201, body: { sid: `SM${HEX32}` } },
     // Never processed, so it is tried again.
     refused: { status: 429, body: { code: 20429 } },
+    rejected: { status: 400, body: { code: 21211 } },
   },
   ronglian: {
     env: (url: string) => ({
@@ -87,6 +90,7 @@ const KINDS = {
     },
     repeated: { status: 200, body: { statusCode: '160054' } },
     refused: { status: 429, body: {} },
+    rejected: { status: 200, body: { statusCode: '160042' } },
   },
 }
 
@@ -105,14 +109,15 @@ export async function startVendor(name: Vendor['name']): Promise<Vendor> {
     const { key, ...sms } = kind.read(body)
     const nth = asked.get(sms.phone) ?? 0
     asked.set(sms.phone, nth + 1)
-    const { accept, after } = vendor.treat({ phone: sms.phone, nth })
+    const { accept, final, after } = vendor.treat({ phone: sms.phone, nth })
     const repeated = key !== undefined && keys.has(key)
     if (accept && key !== undefined) keys.add(key)
     const record = { ...sms, nth, at: Date.now(), accepted: accept && !repeated, answered: false }
     received.push(record)
     if (after === Number.POSITIVE_INFINITY) return
     await sleep(after)
-    const answer = !accept ? kind.refused : repeated ? kind.repeated : kind.accepted
+    const refusal = final ? kind.rejected : kind.refused
+    const answer = !accept ? refusal : repeated ? kind.repeated : kind.accepted
     record.answered = await say(response, answer.status, JSON.stringify(answer.body))
   })
 

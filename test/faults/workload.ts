@@ -1,6 +1,6 @@
 /** The people: each asks for a code for a number of their own, and repeats with the same key until there is a 202. */
-import { Agent, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createClient } from './client.ts'
 import type { Chance } from './random.ts'
 
 export interface Send {
@@ -40,60 +40,6 @@ export interface LoadOptions {
   chance: Chance
 }
 
-const ANSWER_TIMEOUT = 4000
-
-export interface Client {
-  post(port: number, path: string, body: object, key?: string): Promise<Answer>
-  get(port: number, path: string): Promise<Answer>
-  close(): void
-}
-
-export interface Answer {
-  /** 0 when there was no answer. */
-  status: number
-  body: Record<string, unknown>
-}
-
-export function createClient(): Client {
-  // As many as there are people: nobody queues before the server.
-  const agent = new Agent({ keepAlive: true })
-
-  function ask(method: string, port: number, path: string, key = '', body?: object) {
-    return new Promise<Answer>((resolve) => {
-      const nothing = () => resolve({ status: 0, body: {} })
-      const outgoing = request({
-        agent,
-        host: '127.0.0.1',
-        port,
-        path,
-        method,
-        timeout: ANSWER_TIMEOUT,
-        headers: {
-          ...(body && { 'content-type': 'application/json' }),
-          ...(key && { 'idempotency-key': key }),
-        },
-      })
-      outgoing.on('timeout', () => outgoing.destroy(new Error('timeout')))
-      outgoing.on('error', nothing)
-      outgoing.on('response', async (response) => {
-        try {
-          let text = ''
-          for await (const chunk of response.setEncoding('utf8')) text += chunk
-          resolve({ status: response.statusCode ?? 0, body: JSON.parse(text) })
-        } catch {
-          nothing()
-        }
-      })
-      outgoing.end(body && JSON.stringify(body))
-    })
-  }
-  return {
-    post: (port, path, body, key) => ask('POST', port, path, key, body),
-    get: (port, path) => ask('GET', port, path),
-    close: () => agent.destroy(),
-  }
-}
-
 export function startLoad(options: LoadOptions): Load {
   const { ports, count, rate, tries, pause, chance } = options
   const client = createClient()
@@ -109,7 +55,14 @@ export function startLoad(options: LoadOptions): Load {
       if (one.tries.length > 0) await sleep(pause * (0.5 + Math.random()))
       const at = Date.now()
       const port = ports[(turn + one.tries.length) % ports.length] as number
-      const { status, body } = await client.post(port, '/sms/send', { phone }, key)
+      const { status, body } = await client.post(
+        port,
+        '/sms/send',
+        { phone },
+        {
+          'idempotency-key': key,
+        },
+      )
       one.tries.push({ at, ms: Date.now() - at, status })
       if (status === 202) {
         const { id, expiresIn } = body as { id: string; expiresIn: number }

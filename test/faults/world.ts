@@ -1,9 +1,11 @@
 /** All that one round of one row runs on: Redis, RabbitMQ, web servers, consumers, a vendor, and proxies between them. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { SmsVerifyOptions } from '../../src/plugin.ts'
 import { openProxy, type Proxy as TcpProxy } from '../proxy.ts'
 import { freePorts } from '../services/ports.ts'
 import { startRedis } from '../services/redis.ts'
 import type { Endpoint, Service } from '../services/service.ts'
+import { redisUsers, urlAs } from '../users.ts'
 import type { Programs } from './build.ts'
 import { createProgram, type Program } from './program.ts'
 import { type Broker, openBroker } from './queues.ts'
@@ -22,6 +24,10 @@ export interface Setting {
   concurrency: number
   /** Seconds that a code lives. */
   ttl: number
+  /** Of the plugin, besides. */
+  options: Partial<SmsVerifyOptions>
+  /** What they log. */
+  logLevel: { server: string; consumer: string }
   /** Whether each program reaches Redis and RabbitMQ through proxies of its own. */
   proxied: boolean
   /** Milliseconds that the clocks are wrong by. */
@@ -57,6 +63,8 @@ export interface World extends AsyncDisposable {
   servers: Member[]
   consumers: Member[]
   ports: number[]
+  /** Of the consumers. */
+  healthPorts: number[]
   faults: Fault[]
   /** Messages that were in queues which a fault has deleted. */
   deleted: number
@@ -67,8 +75,8 @@ export interface World extends AsyncDisposable {
 
 const SECRET = 'a secret of the fault suite of more than thirty-two bytes'
 
-/** Redis that a crash takes nothing from, as the README asks for. */
-export const DURABLE = ['--appendonly', 'yes', '--appendfsync', 'everysec']
+/** Redis that a crash takes nothing from, as the README asks for, with the users of docs/least-privilege.md. */
+export const DURABLE = ['--appendonly', 'yes', '--appendfsync', 'everysec', ...redisUsers()]
 
 export async function createWorld(
   programs: Programs,
@@ -84,23 +92,31 @@ export async function createWorld(
   endings.push(() => vendor.close())
   const broker = openBroker(amqp, queuePrefix)
   endings.push(() => broker.deleteQueues().catch(() => {}))
-  const ports = await freePorts(setting.servers)
+  const free = await freePorts(setting.servers + setting.consumers)
+  const ports = free.slice(0, setting.servers)
+  const healthPorts = free.slice(setting.servers)
+  const options = { code: { ttl: setting.ttl }, ...setting.options }
   const startedAt = Date.now()
 
   async function member(
     options: Pick<Parameters<typeof createProgram>[0], 'name' | 'file' | 'started' | 'env'>,
+    user: 'web' | 'consumer',
     clock: number,
   ): Promise<Member> {
+    // Of a broker that we were given, where it has the users.
+    const { AMQP_URL, WEB_AMQP_URL } = process.env
+    const allowed = (url: string) => (WEB_AMQP_URL && url === AMQP_URL ? urlAs(url, user) : url)
+    const urls = { redis: urlAs(redis.url, user), amqp: amqp.map(allowed) }
     const links = setting.proxied
-      ? { redis: await openProxy(redis.url), amqp: await openProxy(amqp[0] as string) }
+      ? { redis: await openProxy(urls.redis), amqp: await openProxy(urls.amqp[0] as string) }
       : undefined
     const program = createProgram({
       ...options,
       preload: programs.preload,
       env: {
         ...options.env,
-        REDIS_URL: links?.redis.url ?? redis.url,
-        AMQP_URL: links?.amqp.url ?? amqp.join(),
+        REDIS_URL: links?.redis.url ?? urls.redis,
+        AMQP_URL: links?.amqp.url ?? urls.amqp.join(),
         SMS_VERIFY_SECRET: SECRET,
         FAULTS_CLOCK_SKEW: String(clock),
       },
@@ -120,8 +136,14 @@ export async function createWorld(
           name: `server ${i + 1}`,
           file: programs.server,
           started: 'server.started',
-          env: { PORT: String(port), TTL: String(setting.ttl), QUEUE_PREFIX: queuePrefix },
+          env: {
+            PORT: String(port),
+            OPTIONS: JSON.stringify(options),
+            QUEUE_PREFIX: queuePrefix,
+            LOG_LEVEL: setting.logLevel.server,
+          },
         },
+        'web',
         setting.serverClock,
       ),
     ),
@@ -138,8 +160,11 @@ export async function createWorld(
             SMS_QUEUE_PREFIX: queuePrefix,
             SMS_DELIVERY: setting.delivery,
             SMS_CONCURRENCY: String(setting.concurrency),
+            SMS_HEALTH_PORT: String(healthPorts[i]),
+            LOG_LEVEL: setting.logLevel.consumer,
           },
         },
+        'consumer',
         setting.consumerClock,
       ),
     ),
@@ -162,6 +187,7 @@ export async function createWorld(
     servers,
     consumers,
     ports,
+    healthPorts,
     faults: [],
     deleted: 0,
     async fault(what, act) {
