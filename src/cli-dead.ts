@@ -43,7 +43,7 @@ async function goThrough(
   let [alive, others] = [0, 0]
   try {
     await letters.each(async (letter) => {
-      const verdict = await outlook(letter, store, options)
+      const verdict = await outlook(letter, store, options, action === 'replay')
       const isAlive = verdict?.verdict === 'free'
       if (isAlive) alive++
       else others++
@@ -57,15 +57,16 @@ async function goThrough(
   else print(`${plural(alive + others)}, ${alive} of them can be replayed`)
 }
 
-/** What would become of one more attempt. */
+/** What would become of one more attempt, which a replay grants. */
 async function outlook(
   { about }: DeadLetter,
   store: OutlookStore,
   { minRemaining }: DeadOptions,
+  grant: boolean,
 ): Promise<OutlookVerdict | undefined> {
   if (!about) return undefined
   const attempt = about.attempt + 1
-  return store.outlook({ ...about.job, attempt, minRemaining: minRemaining * 1000 })
+  return store.outlook({ ...about.job, attempt, minRemaining: minRemaining * 1000, grant })
 }
 
 function row(letter: DeadLetter, action: 'list' | 'replay', verdict?: OutlookVerdict): string {

@@ -17,7 +17,7 @@ const FLAGS = {
   provider: {
     env: 'SMS_PROVIDER',
     value: 'NAME',
-    help: 'console, ronglian, twilio or the path of a module; a,b,c for fail-over in that order',
+    help: 'console, ronglian, ronglian-international, aliyun, tencent, twilio, webhook or the path of a module; a,b,c for fail-over in that order',
   },
   'redis-url': { env: 'REDIS_URL', value: 'URL', help: 'where Redis is' },
   'amqp-url': {
@@ -32,6 +32,12 @@ const FLAGS = {
     help: 'at-least-once or at-most-once, where an SMS may or may not have been sent',
     fallback: 'at-least-once',
   },
+  receipts: {
+    env: 'SMS_RECEIPTS',
+    value: 'SWITCH',
+    help: 'on: note by what name a vendor knows an SMS, for web servers that take receipts',
+    fallback: 'off',
+  },
   'min-remaining': {
     env: 'SMS_MIN_REMAINING',
     value: 'SECONDS',
@@ -39,6 +45,16 @@ const FLAGS = {
     fallback: '30',
   },
   brand: { env: 'SMS_BRAND', value: 'NAME', help: 'name of the app in front of the text' },
+  origin: {
+    env: 'SMS_ORIGIN',
+    value: 'HOST',
+    help: 'last line of the text by which browsers fill in the code on this host’s pages',
+  },
+  'android-hash': {
+    env: 'SMS_ANDROID_HASH',
+    value: 'HASH',
+    help: 'line of the text by which Android hands it to the app with this hash',
+  },
   'queue-prefix': {
     env: 'SMS_QUEUE_PREFIX',
     value: 'NAME',
@@ -62,18 +78,43 @@ const FLAGS = {
 /** Settings that are secrets, or belong to them: a flag would show them in the list of processes. */
 const ENVIRONMENT_ONLY = {
   SMS_VERIFY_SECRET: 'required, as in the plugin; a,b with the newest first',
-  RONGLIAN_ACCOUNT_SID: 'ronglian: account id',
-  RONGLIAN_AUTH_TOKEN: 'ronglian: token',
-  RONGLIAN_APP_ID: 'ronglian: application id',
+  RONGLIAN_ACCOUNT_SID: 'ronglian, ronglian-international: account id',
+  RONGLIAN_AUTH_TOKEN: 'ronglian, ronglian-international: token',
+  RONGLIAN_APP_ID: 'ronglian, ronglian-international: application id',
   RONGLIAN_TEMPLATE_ID: 'ronglian: template with {1} code and {2} minutes',
-  RONGLIAN_BASE_URL: 'ronglian: other address of the API',
+  RONGLIAN_SIGN_NAME: 'ronglian-international: name in 【】 in front of the text',
+  RONGLIAN_BASE_URL: 'ronglian, ronglian-international: other address of the API',
+  ALIYUN_ACCESS_KEY_ID: 'aliyun: access key',
+  ALIYUN_ACCESS_KEY_SECRET: 'aliyun: its secret',
+  ALIYUN_SIGN_NAME: 'aliyun: signature',
+  ALIYUN_TEMPLATE_CODE: 'aliyun: template, SMS_…',
+  ALIYUN_TEMPLATE_PARAM:
+    'aliyun: its variables, if they are not {"code":"{code}"}; {minutes} too is filled in',
+  ALIYUN_BASE_URL: 'aliyun: other address of the API',
+  TENCENT_SECRET_ID: 'tencent: API key',
+  TENCENT_SECRET_KEY: 'tencent: its secret',
+  TENCENT_SMS_SDK_APP_ID: 'tencent: application id',
+  TENCENT_SIGN_NAME: 'tencent: signature; required for mainland China',
+  TENCENT_TEMPLATE_ID: 'tencent: template',
+  TENCENT_TEMPLATE_PARAM_SET: 'tencent: its variables, if they are not {code},{minutes}',
+  TENCENT_REGION: 'tencent: region, if it is not ap-guangzhou',
+  TENCENT_BASE_URL: 'tencent: other address of the API',
   TWILIO_ACCOUNT_SID: 'twilio: account id, AC…',
   TWILIO_AUTH_TOKEN: 'twilio: token, or else the next two',
   TWILIO_API_KEY: 'twilio: key id, SK…',
   TWILIO_API_SECRET: 'twilio: secret of the key',
   TWILIO_FROM: 'twilio: number to send from, or else the next one',
   TWILIO_MESSAGING_SERVICE_SID: 'twilio: messaging service, MG…',
+  TWILIO_CONTENT_SID: 'twilio: template instead of the text, HX…',
+  TWILIO_CONTENT_VARIABLES:
+    'twilio: its variables, if they are not {"1":"{code}"}; {minutes} too is filled in',
+  TWILIO_STATUS_CALLBACK: 'twilio: URL that hears what became of an SMS',
+  TWILIO_FEEDBACK: 'twilio: on, where the web server tells Twilio of codes that were entered',
   TWILIO_BASE_URL: 'twilio: other address of the API, such as a region’s',
+  WEBHOOK_URL: 'webhook: where the receiver is, https',
+  WEBHOOK_SECRET: 'webhook: whsec_…; a,b signs with both',
+  WEBHOOK_IDEMPOTENT: 'webhook: on if it drops an id that it has seen',
+  WEBHOOK_ALLOW_PRIVATE: 'webhook: on if it may be at a private address',
 }
 
 export type Settings = Record<keyof typeof FLAGS, string | undefined>

@@ -6,7 +6,7 @@ import { type DeadAction, deadLetters } from './cli-dead.ts'
 import { type Command, readCommand, type Settings } from './cli-flags.ts'
 import { serveHealth } from './cli-health.ts'
 import { providerNamed } from './cli-provider.ts'
-import { type Environment, list, number, required } from './cli-values.ts'
+import { type Environment, list, number, onOrOff, required } from './cli-values.ts'
 import { type Consumer, type ConsumerOptions, startConsumer } from './consumer.ts'
 
 const EXIT_FAILED = 1
@@ -88,14 +88,17 @@ async function consumerOptions(
   env: Environment,
   logger: Logger,
 ): Promise<ConsumerOptions> {
-  const { provider, brand } = settings
+  const { provider, brand, origin, 'android-hash': androidHash } = settings
   return {
     ...sharedOptions(settings),
     secret: list(required(env.SMS_VERIFY_SECRET, 'SMS_VERIFY_SECRET')),
     provider: await providerNamed(required(provider, '--provider or SMS_PROVIDER'), env),
     concurrency: number('--concurrency', settings.concurrency),
     delivery: settings.delivery as 'at-least-once',
+    receipts: onOrOff('--receipts', settings.receipts),
     ...(brand && { brand }),
+    ...(origin && { origin }),
+    ...(androidHash && { androidHash }),
     logger,
   }
 }

@@ -6,14 +6,17 @@
 import { Type } from '@sinclair/typebox'
 import { pino } from 'pino'
 import { type Counts, createDelivery } from './delivery.ts'
+import { type Hooks, type ProviderAlert, safeHooks } from './hooks.ts'
 import type { Logger } from './log.ts'
 import { withProgress } from './progress.ts'
+import { createProviderHealth } from './provider-health.ts'
+import { asChain, type ProviderChain } from './providers/chain.ts'
 import type { SmsProvider } from './providers/provider.ts'
 import type { AmqpAddress } from './queue/connection.ts'
 import { MIN_REMAINING, QUEUE_PREFIX, RETRY, type Retry } from './queue/queue.ts'
 import { connectSubscriber } from './queue/subscriber.ts'
 import { createSecrets } from './secrets.ts'
-import { warnOfPlaintext } from './start-checks.ts'
+import { warnOfPlaintext, warnOfTexts } from './start-checks.ts'
 import {
   closeRedis,
   createRedisStore,
@@ -24,12 +27,14 @@ import {
   readyClient,
 } from './store/redis.ts'
 import type { Store } from './store/store.ts'
+import { createComposer, type TextOptions, TextSchemas } from './text.ts'
 import {
   AmqpSchema,
-  BrandSchema,
   checkOptions,
   checkSecret,
   expecting,
+  FlagSchema,
+  FunctionSchema,
   ProviderSchema,
   QueuePrefixSchema,
   RedisSchema,
@@ -44,15 +49,20 @@ export type { AmqpAddress } from './queue/connection.ts'
 export type { Retry } from './queue/queue.ts'
 export type { RedisAddress } from './store/redis.ts'
 
-export interface ConsumerOptions {
+export interface ConsumerOptions extends TextOptions {
   /** A RabbitMQ URL, several to be tried in turn, or amqplib's connect options. */
   amqp: AmqpAddress
   /** A Redis URL, ioredis options, or an ioredis client of yours, which stays open when the consumer closes. */
   redis: RedisAddress | RedisClient
   /** The same as the plugin's. */
   secret: string | string[]
-  /** Who sends the SMS. */
-  provider: SmsProvider
+  /** Who sends the SMS: one provider, or several as `providerChain` puts them together. */
+  provider: SmsProvider | ProviderChain
+  /**
+   * Whether the web half takes receipts: by what name a vendor knows an SMS is noted for them in Redis, for an hour.
+   * @default false
+   */
+  receipts?: boolean
   /** Jobs in hand at once, 1 to 2000. More keeps a slow provider busier and costs memory. @default 64 */
   concurrency?: number
   /** Retries after `backoff · 2^(n-1)` seconds. Each delay is a queue of its own. @default { backoff: 3, max: 3 } */
@@ -64,10 +74,10 @@ export interface ConsumerOptions {
   delivery?: 'at-least-once' | 'at-most-once'
   /** No SMS is sent with fewer seconds of its code's life left. @default 30 */
   minRemaining?: number
-  /** Name of the app in front of the text, for providers of free text. */
-  brand?: string
   /** What the names of the queues begin with, as in the plugin. @default 'sms-verify' */
   queuePrefix?: string
+  /** A provider is not well, or refuses our account. Not waited for. */
+  onAlert?: ((alert: ProviderAlert) => void | Promise<void>) | undefined
   /** One line of fields per event; no code and no full number is ever in it. @default pino to stdout */
   logger?: Logger
 }
@@ -96,23 +106,32 @@ export async function startConsumer(options: ConsumerOptions): Promise<Consumer>
     provider,
     concurrency = 64,
     delivery: mode = 'at-least-once',
+    receipts = false,
     minRemaining = MIN_REMAINING,
-    brand,
   } = options
   const { queuePrefix = QUEUE_PREFIX, logger = pino() } = options
+  const chain = asChain(provider)
   const retry = withDefaults(RETRY, options.retry)
 
+  const composer = createComposer(NAME, options)
+  warnOfTexts(composer, { ...options, providers: chain.providers }, logger)
   warnOfPlaintext({ redis: options.redis, amqp }, logger)
   const store = await openStore(options.redis, logger)
   const secrets = createSecrets(options.secret)
+  const { breaker } = chain
+  const { onAlert } = safeHooks({ onAlert: options.onAlert as Hooks['onAlert'] }, logger)
+  const health = createProviderHealth({ queue: queuePrefix, store, breaker, onAlert, logger })
   const delivery = createDelivery({
+    queue: queuePrefix,
     store,
     secrets,
-    provider,
+    chain,
+    health,
     retry,
     delivery: mode,
+    receipts,
     minRemaining,
-    brand,
+    compose: composer.compose,
     logger,
   })
   const subscriber = await connectSubscriber(
@@ -123,7 +142,7 @@ export async function startConsumer(options: ConsumerOptions): Promise<Consumer>
     throw error
   })
   logger.info(
-    { event: 'consumer.started', provider: provider.name, concurrency, queuePrefix },
+    { event: 'consumer.started', provider: chain.name, concurrency, queuePrefix },
     'waiting for jobs',
   )
 
@@ -132,6 +151,7 @@ export async function startConsumer(options: ConsumerOptions): Promise<Consumer>
   async function close(): Promise<void> {
     // The subscriber first: what it has in hand still needs the store.
     await subscriber.close()
+    await health.close()
     await store.close()
     logger.info({ event: 'consumer.closed' }, 'closed')
     closed()
@@ -174,6 +194,8 @@ const OptionsSchema = Type.Object(
     redis: RedisSchema,
     secret: SecretSchema,
     provider: ProviderSchema,
+    receipts: Type.Optional(FlagSchema),
+    onAlert: Type.Optional(FunctionSchema),
     concurrency: Type.Optional(whole(1, 2000)),
     retry: Type.Optional(
       expecting(
@@ -198,7 +220,7 @@ const OptionsSchema = Type.Object(
     minRemaining: Type.Optional(
       expecting(Type.Number({ minimum: 0, maximum: 600 }), 'seconds from 0 to 600'),
     ),
-    brand: Type.Optional(BrandSchema),
+    ...TextSchemas,
     queuePrefix: Type.Optional(QueuePrefixSchema),
     logger: Type.Optional(LoggerSchema),
   },

@@ -4,34 +4,48 @@
  * claim → provider → complete. Each job ends in exactly one of sent, expired, superseded, dead, state-lost and unknown,
  * and each end is one log line.
  */
-import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createDispatch, type Dispatched, longestDispatch } from './dispatch.ts'
 import type { Logger } from './log.ts'
 import { maskPhone } from './phone.ts'
-import type { Outcome, SmsMessage, SmsProvider } from './providers/provider.ts'
+import { noteState, type ProviderHealth } from './provider-health.ts'
+import type { ProviderChain } from './providers/chain.ts'
+import type { Outcome, SmsMessage } from './providers/provider.ts'
 import type { Disposition, Handler, Job, Retry } from './queue/queue.ts'
+import { messageName } from './receipts/receipt.ts'
 import { openCode, openPhone } from './sealed.ts'
-import { deliveryKey, type Secrets } from './secrets.ts'
-import type { AttemptResult, ClaimVerdict, CompleteRequest, DeliveryStore } from './store/store.ts'
-import { composeText, type TextOptions } from './text.ts'
+import { deliveryKey, newNonce, type Secrets } from './secrets.ts'
+import type {
+  AttemptResult,
+  ClaimVerdict,
+  CompleteRequest,
+  CompleteVerdict,
+  Completion,
+  DeliveryStore,
+  FailureReason,
+} from './store/store.ts'
+import type { Composer } from './text.ts'
 
-export interface DeliveryOptions extends TextOptions {
+export interface DeliveryOptions {
+  /** What the names of its queues begin with. */
+  queue: string
   store: DeliveryStore
   secrets: Secrets
-  provider: SmsProvider
+  chain: ProviderChain
+  health: ProviderHealth
   retry: Retry
   /** What to do when an SMS may or may not have been sent: send it again, or let it be. */
   delivery: 'at-least-once' | 'at-most-once'
+  /** Whether receipts come in, so that it has to be noted by what name a vendor knows an SMS. */
+  receipts: boolean
   /** Seconds. */
   minRemaining: number
+  compose: Composer['compose']
   logger: Logger
 }
 
-/** Milliseconds that one call to a provider may take. */
-const PROVIDER_TIMEOUT = 10_000
-
-/** A claim keeps others away for longer than the call can take. */
-const LEASE = PROVIDER_TIMEOUT + 2000
+/** A claim keeps others away for so many milliseconds more than the calls to providers can take. */
+const LEASE_SPARE = 2000
 
 /** How often, and every how many milliseconds, the store is asked to record a result. */
 const RECORD_TRIES = 4
@@ -50,6 +64,7 @@ const EVENTS = [
   'unknown',
   'unreadable',
   'retry',
+  'held',
   'duplicate',
   'busy',
   'unsealable',
@@ -67,8 +82,14 @@ export interface Delivery extends Handler {
 }
 
 export function createDelivery(options: DeliveryOptions): Delivery {
-  const { store, secrets, provider, retry, delivery, minRemaining, logger } = options
-  const again = delivery === 'at-least-once' || provider.idempotent === true
+  const { store, secrets, chain, health, receipts, retry, minRemaining, compose, logger } = options
+  const dispatch = createDispatch({ queue: options.queue, chain, health, store })
+  const atLeastOnce = options.delivery === 'at-least-once'
+  // After a crash nobody knows which of several was asked, and none knows another one's keys.
+  const again = atLeastOnce || (chain.providers.length === 1 && chain.providers[0]?.idempotent)
+  const lease = longestDispatch(chain) + LEASE_SPARE
+  /** A single provider without receipts needs no memory of who sent. */
+  const notesSender = receipts || chain.providers.length > 1
   const counts = Object.fromEntries(EVENTS.map((event) => [event, 0])) as Counts
   type Claimed = Extract<ClaimVerdict, { verdict: 'send' }>
 
@@ -81,11 +102,15 @@ export function createDelivery(options: DeliveryOptions): Delivery {
 
   async function deliver(job: Job, attempt: number): Promise<Disposition> {
     const about = { ...job, attempt }
-    const holder = randomUUID()
+    const holder = newNonce()
     let claim: ClaimVerdict
     try {
-      const times = { minRemaining: minRemaining * 1000, lease: LEASE }
-      claim = await store.claim({ ...about, ...times, holder, again })
+      const limits = {
+        maxAttempt: retry.max + 1,
+        minRemaining: minRemaining * 1000,
+        lease,
+      }
+      claim = await store.claim({ ...about, ...limits, holder, again: again === true })
     } catch (error) {
       const failure = { ...about, error: messageOf(error) }
       tell('error', 'store_failed', failure, 'cannot ask the store, later')
@@ -95,6 +120,9 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     switch (claim.verdict) {
       case 'send':
         return send(job, attempt, holder, claim)
+      case 'arrived':
+        tell('info', 'sent', about, 'nobody had said so, but it has arrived')
+        return ACK
       case 'done':
         tell(
           'info',
@@ -132,13 +160,12 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     claim: Claimed,
   ): Promise<Disposition> {
     const startedAt = performance.now()
-    const about = { ...job, attempt, provider: provider.name }
-    let phone: string | undefined
-    let outcome: Outcome
+    const about = { ...job, attempt }
+    let message: SmsMessage | undefined
+    let outcome: Dispatched
     try {
-      const message = open(job, attempt, claim)
-      phone = maskPhone(message.phone)
-      outcome = await callProvider(message)
+      message = open(job, attempt, claim)
+      outcome = await dispatch(message, claim.previous)
     } catch (error) {
       // Sealed with a secret we do not have: another consumer may, or this one after its restart with the new list.
       const failure = { ...about, error: messageOf(error) }
@@ -147,28 +174,65 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     }
 
     const result = resultOf(outcome, attempt)
-    const recorded = await record({ ...job, attempt, holder, result })
-    report(
-      result,
-      { ...about, phone, again: claim.again, ms: Math.round(performance.now() - startedAt) },
-      outcome,
-    )
-    // Whoever holds the attempt now says what follows.
-    return recorded === false ? ACK : disposition(result, attempt, outcome.class)
+    const reason = result === 'failed' ? (REASONS[outcome.class] ?? 'provider') : undefined
+    const sender = senderOf(outcome)
+    const [recorded] = await Promise.all([
+      record({ ...job, attempt, holder, result, reason, ...sender }),
+      message && sender && noteSent(message, outcome),
+    ])
+    if (message && sender && result === 'sent') noteCode(message, sender.sentBy.provider)
+    // Whoever has claimed the job since says what becomes of it, or has said it.
+    if (recorded === 'taken') return ACK
+    const fields = {
+      ...about,
+      provider: outcome.provider?.name ?? chain.name,
+      phone: message && maskPhone(message.phone),
+      again: claim.again,
+      ms: Math.round(performance.now() - startedAt),
+    }
+    report(result, fields, outcome)
+    return disposition(result, attempt, outcome.class)
+  }
+
+  /** Who sent it, or may have. */
+  function senderOf({ class: name, provider, messageId }: Dispatched) {
+    if (!notesSender || !provider || !MAY_HAVE_SENT.has(name)) return undefined
+    const sentBy = { provider: provider.name, ...(receipts && messageId && { messageId }) }
+    return { sentBy, unsure: name === 'ambiguous' }
+  }
+
+  /** Whether its code will be entered is open; until it is, it counts as one that is not. */
+  function noteCode({ country }: SmsMessage, provider: string): void {
+    health.note({ provider, country, signal: 'codes', good: 0, bad: 1 })
+  }
+
+  /** By what name the vendor will speak of it: its own id or, where it did not say one, our key. */
+  async function noteSent(message: SmsMessage, { provider, messageId }: Dispatched): Promise<void> {
+    if (!receipts || !provider) return
+    const { id, version, attempt, country, key } = message
+    const sent = { id, version, attempt, country, provider: provider.name }
+    try {
+      const state = await store.noteSent(messageName(provider.name, messageId ?? key), sent)
+      // The receipt was faster.
+      if (!state) return
+      await store.receive(sent, state)
+      noteState(health, provider.name, country, state)
+    } catch (error) {
+      const failure = { id, version, attempt, error: messageOf(error) }
+      tell('error', 'unrecorded', failure, 'cannot note what receipts are about')
+    }
   }
 
   /**
-   * Tries more than once: a result that is not recorded counts as no answer, and the SMS may be sent a second time. False
-   * if it came too late; undefined if the store could not be asked.
+   * Tries more than once: a result that is not recorded counts as no answer, and the SMS may be sent a second time.
+   * Undefined if the store could not be asked.
    */
-  async function record(completion: CompleteRequest): Promise<boolean | undefined> {
+  async function record(completion: CompleteRequest): Promise<CompleteVerdict | undefined> {
     const { holder, ...about } = completion
     for (let left = RECORD_TRIES; left > 0; left--) {
       try {
         const recorded = await store.complete(completion)
-        if (!recorded) {
-          tell('warn', 'unrecorded', about, 'the claim is not the current one')
-        }
+        if (recorded === 'taken') tell('warn', 'unrecorded', about, 'another worker has it by now')
         return recorded
       } catch (error) {
         const failure = { ...about, error: messageOf(error) }
@@ -182,17 +246,18 @@ export function createDelivery(options: DeliveryOptions): Delivery {
 
   function open({ id, version }: Job, attempt: number, claim: Claimed): SmsMessage {
     const phone = openPhone(secrets, id, claim.sealedPhone)
-    const { code, country, ttl, locale } = openCode(secrets, id, claim.code)
+    const { code, country, ttl, locales } = openCode(secrets, id, claim.code)
+    const { purpose } = claim
     const minutes = Math.max(1, Math.floor(ttl / 60))
     return {
       phone,
       country,
       code,
-      text: composeText({ code, minutes, country, locale }, options),
+      text: compose({ code, minutes, locales, country, purpose }),
       minutes,
       expiresIn: Math.floor(claim.expiresIn / 1000),
-      purpose: claim.purpose,
-      ...(locale && { locale }),
+      purpose,
+      locales,
       id,
       version,
       attempt,
@@ -200,38 +265,16 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     }
   }
 
-  /** The provider's outcome, in bounded time; what cannot be read or was thrown may have been sent. */
-  async function callProvider(message: SmsMessage): Promise<Outcome> {
-    const abort = new AbortController()
-    let timer: NodeJS.Timeout | undefined
-    const timeout = new Promise<Outcome>((resolve) => {
-      timer = setTimeout(() => {
-        resolve({ class: 'ambiguous', code: 'timeout' })
-        abort.abort(new Error(`no answer within ${PROVIDER_TIMEOUT} ms`))
-      }, PROVIDER_TIMEOUT)
-    })
-    try {
-      const outcome = await Promise.race([
-        provider.send(message, { signal: abort.signal }),
-        timeout,
-      ])
-      if (Object.hasOwn(RESULTS, outcome?.class)) return outcome
-      return { class: 'ambiguous', code: 'unreadable outcome', alert: true }
-    } catch (error) {
-      return { class: 'ambiguous', code: codeOf(error), alert: true }
-    } finally {
-      clearTimeout(timer)
-    }
-  }
-
-  function resultOf(outcome: Outcome, attempt: number): AttemptResult {
+  function resultOf(outcome: Dispatched, attempt: number): Completion {
+    if (outcome.held) return 'held'
     const result = RESULTS[outcome.class]
-    if (result === 'ambiguous' && !again) return 'unknown'
+    const repeatable = atLeastOnce || outcome.provider?.idempotent
+    if (result === 'ambiguous' && !repeatable) return 'unknown'
     if (result !== 'ambiguous' && result !== 'retry') return result
     return attempt <= retry.max ? 'retry' : 'failed'
   }
 
-  function report(result: AttemptResult, about: object, outcome: Outcome): void {
+  function report(result: Completion, about: object, outcome: Outcome): void {
     const { class: outcomeClass, code, messageId, alert } = outcome
     const fields = { ...about, outcome: outcomeClass, code, messageId }
     const [level, event, text] = REPORTS[result]
@@ -259,23 +302,27 @@ const RESULTS: Record<Outcome['class'], AttemptResult | 'ambiguous'> = {
   fraud_block: 'failed',
 }
 
-const REPORTS: Record<AttemptResult, [level: keyof Logger, event: DeliveryEvent, text: string]> = {
+const MAY_HAVE_SENT = new Set<Outcome['class']>(['ok', 'duplicate', 'ambiguous'])
+
+/** What the person is told of a failure that is about the number; all others are the provider's or ours. */
+const REASONS: Partial<Record<Outcome['class'], FailureReason>> = {
+  permanent_recipient: 'recipient',
+  rate_recipient: 'rate',
+  fraud_block: 'blocked',
+}
+
+const REPORTS: Record<Completion, [level: keyof Logger, event: DeliveryEvent, text: string]> = {
   sent: ['info', 'sent', 'the provider took the SMS'],
   retry: ['warn', 'retry', 'not sent yet, will be tried again'],
+  held: ['info', 'held', 'all providers are at their rate, later'],
   failed: ['error', 'dead', 'not sent, given up'],
   unknown: ['warn', 'unknown', 'may have been sent, not tried again'],
 }
 
-function disposition(result: AttemptResult, attempt: number, reason: string): Disposition {
+function disposition(result: Completion, attempt: number, reason: string): Disposition {
+  if (result === 'held') return { next: 'retry', attempt, step: LATER }
   if (result === 'retry') return { next: 'retry', attempt: attempt + 1, step: attempt }
   return result === 'failed' ? { next: 'dead', reason } : ACK
-}
-
-// Its code or name only: an error text may quote the request.
-function codeOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'thrown'
-  const { code } = (error.cause ?? error) as { code?: unknown }
-  return typeof code === 'string' ? code : error.name
 }
 
 const messageOf = (error: unknown): string =>

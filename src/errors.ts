@@ -1,6 +1,7 @@
 /** Every error a caller can meet, and what it says to the outside. Texts are static; what varies is a field. */
 import createError from '@fastify/error'
 import type { Puzzle } from './challenge.ts'
+import type { Logger } from './log.ts'
 
 /** Stable, closed list: switch on it. */
 export type SmsVerifyErrorCode =
@@ -37,7 +38,18 @@ const define = (code: SmsVerifyErrorCode, message: string, statusCode: number) =
     fields: Pick<SmsVerifyError, 'retryAfter' | 'checksLeft' | 'challenge'> & {
       cause?: unknown
     } = {},
-  ) => Object.assign(new Constructor(), fields) as unknown as SmsVerifyError
+  ) => Object.assign(withoutStack(Constructor), fields) as unknown as SmsVerifyError
+}
+
+/** These are answers, not defects: where they were made tells nothing, and to find it out costs more than a check. */
+function withoutStack(Constructor: new () => Error): Error {
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
+  try {
+    return new Constructor()
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
+  }
 }
 
 export const invalidRequest = define(
@@ -99,6 +111,22 @@ export const invalidOptions: new (message: string) => SmsVerifyError = createErr
   '%s',
   500,
 ) as never
+
+/**
+ * The one line of the log for a send or a check that came to nothing, whichever way. The cause says what the client is not
+ * told, such as the budget that has run out.
+ */
+export function tellFailure(what: 'send' | 'verify', error: unknown, about: object, log: Logger) {
+  if (!isSmsVerifyError(error)) return
+  const { code, cause, checksLeft } = error
+  const said = cause instanceof Error ? cause.message : cause
+  const reason = said ?? code.replace('SMS_VERIFY_', '').toLowerCase()
+  if (code === 'SMS_VERIFY_UNAVAILABLE') {
+    log.warn({ event: `${what}.unavailable`, reason, ...about }, 'this cannot be done now')
+  } else {
+    log.info({ event: `${what}.refused`, reason, ...about, checksLeft }, 'refused')
+  }
+}
 
 /** Whether this is one of ours, made to be shown. */
 export const isSmsVerifyError = (error: unknown): error is SmsVerifyError =>

@@ -4,7 +4,7 @@ import type { BudgetName } from './budgets.ts'
 import { withDeadline } from './deadline.ts'
 import { refused } from './errors.ts'
 import type { Logger } from './log.ts'
-import { maskPhone } from './phone.ts'
+import type { HealthReport } from './store/store.ts'
 
 export interface BeforeSendContext {
   /** The number in E.164. */
@@ -14,6 +14,7 @@ export interface BeforeSendContext {
   purpose: string | undefined
   /** The verification, in a resend. */
   id: string | undefined
+  /** BCP 47 tag of the person's language; the best one where they said several. */
   locale: string | undefined
   ip: string | undefined
   /** The request, when the code was asked for over HTTP: a CAPTCHA answer can travel in a header of it. */
@@ -26,12 +27,12 @@ export interface BeforeSendContext {
  */
 export type BeforeSendVerdict = 'allow' | 'refuse' | 'trusted' | 'challenge' | boolean
 
-export type Alert = BudgetAlert | ConversionAlert
+export type Alert = BudgetAlert | ConversionAlert | ProviderAlert
 
 export interface BudgetAlert {
   kind: 'budget'
   budget: Exclude<BudgetName, 'conversion'>
-  /** The country, `all`, or the pseudonym of a prefix. */
+  /** The country, `all`, or the prefix: numbers without their last four digits. The log has its pseudonym. */
   subject: string
   used: number
   max: number
@@ -52,6 +53,18 @@ export interface ConversionAlert {
   window: number
 }
 
+export interface ProviderAlert {
+  kind: 'provider'
+  /** It is not asked first any more in that country, where there is another one. */
+  provider: string
+  country: string
+  /**
+   * The vendor refuses our `account`, half of its `calls` fail, half of its `receipts` say so, or hardly any of its `codes` is
+   * entered.
+   */
+  cause: HealthReport['signal']
+}
+
 export interface Hooks {
   /**
    * Decides on a send before anything is spent on it: CAPTCHA, look-up of the number, block list. A hook that throws,
@@ -66,7 +79,10 @@ export interface Hooks {
     | undefined
   /** A number was disabled after 100 failed checks in a row; `unlock` enables it again. Not waited for. */
   onDisabled?: ((disabled: { phone: string }) => void | Promise<void>) | undefined
-  /** A budget has reached 80 % or 100 %, or few of a country's codes are entered; once per window. Not waited for. */
+  /**
+   * A budget has reached 80 % or 100 %, or few of a country's codes are entered, once per window; or a provider is not well. Not
+   * waited for.
+   */
   onAlert?: ((alert: Alert) => void | Promise<void>) | undefined
 }
 
@@ -108,7 +124,7 @@ export function safeHooks(hooks: Hooks, logger: Logger): SafeHooks {
           { event: 'hook.failed', hook, err },
           'beforeSend failed, so the send is refused',
         )
-        throw refused()
+        throw refused({ cause: hook })
       }
       if (verdict === 'trusted' || verdict === 'challenge') return verdict
       if (verdict === 'allow' || verdict === true) return 'allow'
@@ -116,9 +132,7 @@ export function safeHooks(hooks: Hooks, logger: Logger): SafeHooks {
         const expected = "'allow', 'refuse', 'trusted', 'challenge' or a boolean"
         logger.error({ event: 'hook.failed', hook, expected }, 'beforeSend gave no verdict')
       }
-      const phone = maskPhone(context.phone)
-      logger.info({ event: 'send.refused', reason: hook, phone }, 'no code is sent')
-      throw refused()
+      throw refused({ cause: hook })
     },
     onVerified: notify('onVerified', hooks.onVerified),
     onDisabled: notify('onDisabled', hooks.onDisabled),

@@ -12,27 +12,33 @@ import {
   toMilliseconds,
 } from './limits.ts'
 import { COUNTRIES } from './phone.ts'
+import type { ProviderChain } from './providers/chain.ts'
 import type { SmsProvider } from './providers/provider.ts'
 import type { AmqpAddress } from './queue/connection.ts'
+import type { ReceiptSource } from './receipts/receipt.ts'
 import type { RouteOptions } from './routes.ts'
 import type { RedisAddress, RedisClient } from './store/redis.ts'
 import type { Policy } from './store/store.ts'
 import { type TestNumber, TestNumbersSchema } from './test-numbers.ts'
+import { type TextOptions, TextSchemas } from './text.ts'
 import {
   AmqpSchema,
-  BrandSchema,
   checkOptions,
   checkSecret,
   expecting,
+  FlagSchema,
   FunctionSchema,
   ProviderSchema,
+  PURPOSE_PATTERN,
   QueuePrefixSchema,
+  ReceiptSourcesSchema,
   RedisSchema,
   SecretSchema,
   whole,
 } from './validate.ts'
 
-export interface SmsVerifyOptions extends Hooks {
+/** The options of the text, `brand` and the others, are for the embedded mode only: else they are the consumer's. */
+export interface SmsVerifyOptions extends Hooks, TextOptions {
   /**
    * At least 32 bytes, the same in all web and worker processes. In a list the first one seals and signs and the others
    * still open, so that it can be changed without a break. Separate keys are derived from it (RFC 5869).
@@ -59,9 +65,7 @@ export interface SmsVerifyOptions extends Hooks {
    */
   embedded?: boolean
   /** Embedded mode only: who sends. @default consoleProvider() */
-  provider?: SmsProvider
-  /** Embedded mode only: name of the app in the text of the SMS. */
-  brand?: string
+  provider?: SmsProvider | ProviderChain
   /** What numbers may be proved for; the first is meant where none is named. @default ['default'] */
   purposes?: string[]
   code?: {
@@ -85,6 +89,12 @@ export interface SmsVerifyOptions extends Hooks {
   challenge?: 'off' | 'on' | number
   /** Numbers with a fixed code, never sent to and exempt from limits. @default [] */
   testNumbers?: TestNumber[]
+  /**
+   * Where vendors say what became of an SMS, each by a route of its own below `receipts/`; one for a vendor. With `routes: false`
+   * only those that are asked, by `pull`. The consumers need `receipts: true`.
+   * @default []
+   */
+  receipts?: ReceiptSource[]
   /** Whether to register the routes; without them `app.smsVerify` does it all. @default true */
   routes?: boolean
   /** Handed on to the routes: `onRequest`, `preHandler`, `config`, `bodyLimit`, `logLevel` … */
@@ -107,7 +117,7 @@ export function checkPluginOptions(options: SmsVerifyOptions): void {
   if (!isEmbedded(options) && amqp === undefined) {
     throw new invalidOptions(`${NAME}: amqp: expected a URL or connect options, got undefined`)
   }
-  for (const name of ['provider', 'brand'] as const) {
+  for (const name of EMBEDDED_ONLY) {
     if (isEmbedded(options) || options[name] === undefined) continue
     throw new invalidOptions(
       `${NAME}: ${name}: expected with startConsumer, which sends when there is a queue, got it here`,
@@ -120,12 +130,31 @@ export function checkPluginOptions(options: SmsVerifyOptions): void {
     )
   }
   checkLimits(NAME, limits)
+  checkReceipts(options)
   if (isEmbedded(options) && embedded === undefined && process.env.NODE_ENV === 'production') {
     throw new invalidOptions(
       `${NAME}: expected redis and amqp in production, or embedded: true if state in memory is meant, got neither`,
     )
   }
 }
+
+function checkReceipts({ receipts = [], routes }: SmsVerifyOptions): void {
+  const names = receipts.map(({ provider }) => provider)
+  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  if (twice !== undefined) {
+    throw new invalidOptions(
+      `${NAME}: receipts: expected one source for each provider, got two of ${twice}`,
+    )
+  }
+  const posted = receipts.find(({ pull }) => pull === undefined)
+  if (routes === false && posted) {
+    throw new invalidOptions(
+      `${NAME}: receipts: expected sources with pull beside routes: false, got ${posted.provider} without it`,
+    )
+  }
+}
+
+const EMBEDDED_ONLY = ['provider', 'brand', 'texts', 'origin', 'androidHash'] as const
 
 /** Whether both halves run in this process, without Redis and RabbitMQ. */
 export const isEmbedded = ({ embedded, redis, amqp }: SmsVerifyOptions): boolean =>
@@ -176,12 +205,13 @@ const OptionsSchema = Type.Object(
     redis: Type.Optional(RedisSchema),
     amqp: Type.Optional(AmqpSchema),
     queuePrefix: Type.Optional(QueuePrefixSchema),
-    embedded: Type.Optional(expecting(Type.Boolean(), 'a boolean')),
+    embedded: Type.Optional(FlagSchema),
+    receipts: Type.Optional(ReceiptSourcesSchema),
     provider: Type.Optional(ProviderSchema),
-    brand: Type.Optional(BrandSchema),
+    ...TextSchemas,
     purposes: Type.Optional(
       expecting(
-        Type.Array(Type.String({ pattern: '^[a-z0-9-]{1,32}$' }), {
+        Type.Array(Type.String({ pattern: PURPOSE_PATTERN.source }), {
           minItems: 1,
           uniqueItems: true,
         }),

@@ -1,5 +1,10 @@
 /** One canonical form of a phone number, made before anything is keyed, limited, signed or sent by it. */
-import { type CountryCode, getCountries, parsePhoneNumberFromString } from 'libphonenumber-js/max'
+import {
+  type CountryCode,
+  getCountries,
+  getCountryCallingCode,
+  parsePhoneNumberFromString,
+} from 'libphonenumber-js/max'
 import { countryNotAllowed, invalidPhone, numberTypeNotAllowed } from './errors.ts'
 
 export interface Phone {
@@ -23,42 +28,56 @@ const PLAIN = /^[+0-9 ().-]{5,32}$/
 
 // A code by SMS reaches these. All other types (premium, shared cost, toll-free, pager, voicemail, VoIP, landline) are
 // how SMS pumping is paid for.
-const ALLOWED_TYPES: readonly (string | undefined)[] = ['MOBILE', 'FIXED_LINE_OR_MOBILE']
+const ALLOWED_TYPES: readonly string[] = ['MOBILE', 'FIXED_LINE_OR_MOBILE']
+
+// Of the countries, and of the networks that have none (ITU-T E.164, list of assigned codes).
+const CALLING_CODES = new Set<string>([
+  ...getCountries().map((country) => getCountryCallingCode(country)),
+  ...['800', '808', '870', '878', '881', '882', '883', '888', '979'],
+])
 
 /**
  * The number in canonical form. Throws `SMS_VERIFY_INVALID_PHONE`, `SMS_VERIFY_COUNTRY_NOT_ALLOWED` or
  * `SMS_VERIFY_NUMBER_TYPE_NOT_ALLOWED`.
  */
 export function parsePhone(text: string, policy: PhonePolicy): Phone {
-  const number = parse(text, policy.defaultCountry)
+  const number = read(text, policy.defaultCountry)
+  // Only a valid number has a type, and finding it out is half the work.
+  const type = number.getType()
+  if (!type) throw invalidPhone()
   // Satellite and other networks without a country (+881, +882, +883, +979) have none here either.
   if (policy.countries !== 'all' && !policy.countries.includes(number.country ?? '')) {
     throw countryNotAllowed()
   }
-  if (!number.country || !ALLOWED_TYPES.includes(number.getType())) throw numberTypeNotAllowed()
+  if (!number.country || !ALLOWED_TYPES.includes(type)) throw numberTypeNotAllowed()
   return { e164: number.number, country: number.country }
 }
 
 /** Canonical E.164 of a number whatever its country, for the operator's `unlock` and `erase`. */
-export const canonicalPhone = (text: string, defaultCountry?: string): string =>
-  parse(text, defaultCountry).number
+export function canonicalPhone(text: string, defaultCountry?: string): string {
+  const number = read(text, defaultCountry)
+  if (!number.isValid()) throw invalidPhone()
+  return number.number
+}
 
 /** The country of a canonical number, '' if it has none. */
 export const countryOf = (e164: string): string => parsePhoneNumberFromString(e164)?.country ?? ''
 
 /** The number with only its calling code and last two digits readable, for logs. */
 export function maskPhone(e164: string): string {
-  const callingCode = parsePhoneNumberFromString(e164)?.countryCallingCode ?? ''
+  // None of them begins with another one.
+  const callingCode =
+    [1, 2, 3].map((n) => e164.slice(1, 1 + n)).find((n) => CALLING_CODES.has(n)) ?? ''
   const hidden = e164.length - 1 - callingCode.length - 2
   return `+${callingCode}${'*'.repeat(Math.max(hidden, 0))}${e164.slice(-2)}`
 }
 
-function parse(text: string, defaultCountry: string | undefined) {
+function read(text: string, defaultCountry: string | undefined) {
   if (!PLAIN.test(text)) throw invalidPhone()
   const number = parsePhoneNumberFromString(text, {
     extract: false,
     ...(defaultCountry && { defaultCountry: defaultCountry as CountryCode }),
   })
-  if (!number || number.ext || !number.isValid()) throw invalidPhone()
+  if (!number || number.ext) throw invalidPhone()
   return number
 }

@@ -12,7 +12,7 @@ import { createBudgets } from './budgets.ts'
 import { createChallenge } from './challenge.ts'
 import { startEmbedded } from './embedded.ts'
 import { invalidOptions } from './errors.ts'
-import { safeHooks } from './hooks.ts'
+import { type SafeHooks, safeHooks } from './hooks.ts'
 import { effectiveLimits } from './limits.ts'
 import {
   CODE_LENGTH,
@@ -25,8 +25,12 @@ import {
   type SmsVerifyOptions,
 } from './options.ts'
 import { maskPhone, parsePhone } from './phone.ts'
+import { createProviderHealth } from './provider-health.ts'
+import { BREAKER } from './providers/chain.ts'
 import { connectPublisher } from './queue/publisher.ts'
 import { MIN_REMAINING, type Publisher, QUEUE_PREFIX } from './queue/queue.ts'
+import { createReceiptDesk } from './receipts/desk.ts'
+import { registerReceiptRoutes } from './receipts/routes.ts'
 import { registerRoutes } from './routes.ts'
 import { createSchemas } from './schemas.ts'
 import { sealCode, sealPhone } from './sealed.ts'
@@ -42,7 +46,8 @@ import {
 } from './store/redis.ts'
 import type { Policy, VerificationStore } from './store/store.ts'
 import { createTestCodes } from './test-numbers.ts'
-import { createVerification, type SmsVerify } from './verification.ts'
+import { askStatus, createVerification, type SmsVerify } from './verification.ts'
+import { createWatcher } from './watcher.ts'
 
 export type { SmsVerifyError, SmsVerifyErrorCode } from './errors.ts'
 export { isSmsVerifyError } from './errors.ts'
@@ -52,7 +57,7 @@ export { LIMITS } from './limits.ts'
 export type { SmsVerifyOptions } from './options.ts'
 export type { Job } from './queue/queue.ts'
 export type { RouteOptions } from './routes.ts'
-export type { Status } from './store/store.ts'
+export type { FailureReason, Status } from './store/store.ts'
 export type { TestNumber } from './test-numbers.ts'
 export type {
   Redeemed,
@@ -82,6 +87,7 @@ async function plugin(app: FastifyInstance, options: SmsVerifyOptions): Promise<
   if (options.routes !== false) checkTrustProxy(app)
   warnOfPlaintext({ redis: options.redis, amqp: options.amqp }, app.log)
   const { purposes = PURPOSES, countries, defaultCountry } = options
+  const queue = options.queuePrefix ?? QUEUE_PREFIX
   const limits = effectiveLimits(options.limits)
   const codeLength = options.code?.length ?? CODE_LENGTH
   const schemas = createSchemas(purposes, codeLength)
@@ -91,21 +97,27 @@ async function plugin(app: FastifyInstance, options: SmsVerifyOptions): Promise<
     const about = { event: 'options.ttl', ttl: policy.ttl / 1000, minRemaining: MIN_REMAINING }
     app.log.warn(about, 'such codes are sent only by a consumer with a smaller minRemaining')
   }
+  const hooks = safeHooks(options, app.log)
   const { store: bareStore, publisher } = isEmbedded(options)
-    ? openEmbedded(app, options)
+    ? openEmbedded(app, options, hooks)
     : { store: await openStore(app, options), publisher: await openPublisher(app, options) }
   const store = failClosed(bareStore, app.log)
   const backlog = createBacklog({
     publisher,
     store: bareStore,
-    queue: options.queuePrefix ?? QUEUE_PREFIX,
+    queue,
     longest: longestWait(policy.ttl),
     logger: app.log,
   })
   app.addHook('onClose', () => backlog.close())
 
   const phonePolicy = { countries, defaultCountry }
-  const hooks = safeHooks(options, app.log)
+  const sources = options.receipts ?? []
+  const { onAlert } = hooks
+  const health = createProviderHealth({ queue, store, breaker: BREAKER, onAlert, logger: app.log })
+  const receipts = createReceiptDesk({ sources, store, health, logger: app.log })
+  app.addHook('onReady', async () => receipts.startPulling())
+  app.addHook('onClose', () => receipts.close())
   const budgets = createBudgets({ limits, store, secrets, hooks, logger: app.log })
   const verification = createVerification({
     store,
@@ -115,6 +127,7 @@ async function plugin(app: FastifyInstance, options: SmsVerifyOptions): Promise<
     budgets,
     challenge: createChallenge({ when: options.challenge ?? 'off', store, budgets, secrets }),
     hooks,
+    receipts,
     policy,
     phonePolicy,
     testCode: createTestCodes(options.testNumbers ?? [], {
@@ -133,12 +146,20 @@ async function plugin(app: FastifyInstance, options: SmsVerifyOptions): Promise<
   app.addHook('onReady', () => warmUp(bareStore, secrets, policy))
 
   if (options.routes === false) return
+  // Of the bare store: its outages are no line in the log for each question.
+  const watcher = createWatcher((id) => askStatus(bareStore, id, policy))
+  // Not onClose, which is when all answers have ended.
+  app.addHook('preClose', async () => watcher.close())
   // A scope of its own: its hooks, parsers and error handler stay inside, and a prefix would not apply to the plugin
   // itself, which decorates its parent.
   await app.register(
-    async (scope) => registerRoutes(scope, verification, schemas, options.routeOptions ?? {}),
+    async (scope) =>
+      registerRoutes(scope, verification, watcher, schemas, options.routeOptions ?? {}),
     { prefix: options.prefix ?? PREFIX },
   )
+  await app.register(async (scope) => registerReceiptRoutes(scope, sources, receipts), {
+    prefix: options.prefix ?? PREFIX,
+  })
 }
 
 /**
@@ -150,7 +171,7 @@ async function warmUp(store: VerificationStore, secrets: Secrets, policy: Policy
   const { e164, country } = parsePhone(number, { countries: 'all', defaultCountry: undefined })
   const phone = secrets.phoneMac(e164)
   const id = secrets.newId(phone)
-  const sealed = { code: newCode(CODE_LENGTH), country, ttl: policy.ttl / 1000 }
+  const sealed = { code: newCode(CODE_LENGTH), country, ttl: policy.ttl / 1000, locales: [] }
   const request = {
     ...{ id, phone, resend: false, key: '', purpose: '', trusted: false, spent: null },
     mac: secrets.codeMac(id, sealed.code),
@@ -169,8 +190,12 @@ interface Parts {
   publisher: Publisher
 }
 
-function openEmbedded(app: FastifyInstance, options: SmsVerifyOptions): Parts {
-  const parts = startEmbedded(options, app.log)
+function openEmbedded(
+  app: FastifyInstance,
+  options: SmsVerifyOptions,
+  hooks: Pick<SafeHooks, 'onAlert'>,
+): Parts {
+  const parts = startEmbedded(options, hooks, app.log)
   app.addHook('onClose', () => parts.publisher.close())
   app.log.warn(
     { event: 'embedded' },

@@ -18,13 +18,15 @@ export function withProgress(
     settled = 0
   }
 
-  function count(disposition: Disposition): Disposition {
+  function count(disposition: Disposition, attempt?: number): Disposition {
+    // What only comes again is not done.
+    if (disposition.next === 'retry' && disposition.attempt === attempt) return disposition
     if (settled++ === 0) setTimeout(report, INTERVAL).unref()
     return disposition
   }
 
   return {
-    deliver: async (job, attempt) => count(await handler.deliver(job, attempt)),
+    deliver: async (job, attempt) => count(await handler.deliver(job, attempt), attempt),
     unreadable: (size) => count(handler.unreadable(size)),
   }
 }

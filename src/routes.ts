@@ -1,5 +1,6 @@
 /** The HTTP routes: a thin skin over `app.smsVerify`, with errors as RFC 9457 problem details. */
 import { STATUS_CODES } from 'node:http'
+import { Readable } from 'node:stream'
 import type { TObject, TSchema } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type {
@@ -9,17 +10,22 @@ import type {
   FastifyRequest,
   RouteShorthandOptions,
 } from 'fastify'
+import { UNKNOWN_ADDRESS } from './address.ts'
 import { internalError, invalidRequest, isSmsVerifyError, type SmsVerifyError } from './errors.ts'
+import { acceptedLanguages } from './languages.ts'
 import {
   Problem,
   type Schemas,
   SendHeaders,
   Sent,
   StatusAnswer,
+  StatusEvents,
   StatusParams,
   Verified,
 } from './schemas.ts'
+import { statusStream } from './stream.ts'
 import type { SendRequest, SmsVerify, VerifyRequest } from './verification.ts'
+import type { Watcher } from './watcher.ts'
 
 /** Options handed on to every route: hooks, `config` for other plugins, `bodyLimit`, `logLevel`. */
 export type RouteOptions = Omit<RouteShorthandOptions, 'schema'>
@@ -28,10 +34,12 @@ export type RouteOptions = Omit<RouteShorthandOptions, 'schema'>
 const BODY_LIMIT = 2048
 
 const PROBLEM_TYPE = 'application/problem+json'
+const EVENTS_TYPE = 'text/event-stream'
 
 export function registerRoutes(
   scope: FastifyInstance,
   smsVerify: SmsVerify,
+  watcher: Watcher,
   schemas: Schemas,
   routeOptions: RouteOptions,
 ): void {
@@ -50,14 +58,17 @@ export function registerRoutes(
   })
   // JSON and nothing else: the default text/plain parser would let other bodies in as strings.
   scope.removeAllContentTypeParsers()
-  scope.addContentTypeParser(
-    'application/json',
-    { parseAs: 'string' },
-    scope.getDefaultJsonParser('error', 'error'),
-  )
+  const parseJson = scope.getDefaultJsonParser('error', 'error')
+  scope.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    // RFC 8259, 8.1: JSON that travels is UTF-8. What says that it is not would be misread.
+    const [, charset = 'utf-8'] = /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(contentType(request)) ?? []
+    if (charset.toLowerCase() === 'utf-8') return parseJson(request, body as string, done)
+    done(Object.assign(invalidRequest(), { statusCode: 415 }))
+  })
   scope.setErrorHandler(sendProblem)
-  scope.addHook('onRequest', async (_request, reply) => {
+  scope.addHook('onRequest', (_request, reply, done) => {
     reply.header('cache-control', 'no-store')
+    done()
   })
 
   scope.post<{ Body: SendRequest; Headers: { 'idempotency-key'?: string } }>(
@@ -76,9 +87,15 @@ export function registerRoutes(
     },
     async (request, reply) => {
       const idempotencyKey = request.headers['idempotency-key']
-      const { phone, purpose, locale, id, solution } = request.body
+      const {
+        phone,
+        purpose,
+        locale = acceptedLanguages(request.headers['accept-language']),
+        id,
+        solution,
+      } = request.body
       const sent = await smsVerify.send(
-        { phone, purpose, locale, id, solution, ip: request.ip, idempotencyKey },
+        { phone, purpose, locale, id, solution, ip: request.ip || UNKNOWN_ADDRESS, idempotencyKey },
         request,
       )
       return reply.code(202).send(sent)
@@ -100,7 +117,7 @@ export function registerRoutes(
     },
     async (request) => {
       const { purpose, proof } = await smsVerify.verify(
-        { ...request.body, ip: request.ip },
+        { ...request.body, ip: request.ip || UNKNOWN_ADDRESS },
         request,
       )
       return { verified: true as const, purpose, proof }
@@ -120,6 +137,41 @@ export function registerRoutes(
     (request) => smsVerify.status(request.params.id),
   )
 
+  scope.get<{ Params: { id: string } }>(
+    '/:id/events',
+    {
+      ...options,
+      schema: {
+        ...described(
+          'Follow how a verification stands',
+          'Ends by itself when it is verified, delivered, failed or expired.',
+        ),
+        params: StatusParams,
+        response: {
+          200: {
+            description: 'An event for each change.',
+            content: { [EVENTS_TYPE]: { schema: StatusEvents } },
+          },
+          ...problems(400, 410, 500, 503),
+        },
+      },
+    },
+    async (request, reply) => {
+      // An app that closes waits for open connections, though nothing is said on them any more, be it an error that was said
+      // last. HTTP/2 knows no such header.
+      if (request.raw.httpVersionMajor === 1) reply.header('connection', 'close')
+      const { id } = request.params
+      const status = await smsVerify.status(id)
+      // Fastify reads the answer to HEAD to its end, so that one is over at once.
+      const events =
+        request.method === 'HEAD' ? Readable.from([]) : statusStream(id, status, watcher)
+      reply.type(EVENTS_TYPE)
+      // nginx would keep them until it has a buffer full.
+      reply.header('x-accel-buffering', 'no')
+      return reply.send(events)
+    },
+  )
+
   // RFC 9110, 15.5.6. Without these, GET /send would ask for the status of a verification called "send".
   for (const url of ['/send', '/verify']) {
     scope.route({
@@ -133,6 +185,8 @@ export function registerRoutes(
     })
   }
 }
+
+const contentType = ({ headers }: FastifyRequest): string => headers['content-type'] ?? ''
 
 // The fields that @fastify/swagger reads; Fastify's own type does not know them.
 const described = (summary: string, description: string) => ({
@@ -185,14 +239,16 @@ function sendProblem(
 
 /** The error as one of ours. Nothing of another one is shown: it may quote the body, a host or a stack. */
 function ours(error: FastifyError | SmsVerifyError, request: FastifyRequest): SmsVerifyError {
+  const tellInvalid = (part: string | undefined, path?: unknown) =>
+    request.log.info({ event: 'request.invalid', part, path }, 'a request of another form')
   if (isSmsVerifyError(error)) {
     // Where it is wrong, for whoever writes the client; what was there may be a code or a number.
     const { cause: path, validationContext: part } = error as {
       cause?: unknown
       validationContext?: string
     }
-    if (part)
-      request.log.info({ event: 'request.invalid', part, path }, 'a request of another form')
+    // One of the rules behind the routes has told of it by itself.
+    if (part || error.statusCode === 405 || error.statusCode === 415) tellInvalid(part, path)
     return error
   }
   const { statusCode, code } = error
@@ -200,6 +256,7 @@ function ours(error: FastifyError | SmsVerifyError, request: FastifyRequest): Sm
   // From a hook of the host, such as its rate limit or its login: the host's own error handler knows how to say it.
   if (statusCode !== undefined && statusCode !== 500 && !fastify) throw error
   if (statusCode !== undefined && statusCode < 500) {
+    tellInvalid(code)
     return Object.assign(invalidRequest(), { statusCode })
   }
   request.log.error({ event: 'request.failed', err: error }, 'a request failed')

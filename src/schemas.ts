@@ -1,6 +1,7 @@
 /** The forms of requests and answers: checked at the door, filtered on the way out, shown in the OpenAPI description. */
 import { type TObject, type TProperties, type TSchema, Type } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
+import { MOST_LOCALES } from './languages.ts'
 import type { Job } from './queue/queue.ts'
 import { ID_PATTERN } from './secrets.ts'
 import type { SendRequest, VerifyRequest } from './verification.ts'
@@ -29,6 +30,11 @@ const IdempotencyKey = Type.String({
     'Any unique text, such as a UUID. A repeated request with the same key gets the same answer and sends nothing more.',
 })
 
+const Locale = Type.String({
+  pattern: '^[A-Za-z0-9-]{1,32}$',
+  description: 'BCP 47 language of the SMS; by default what the header Accept-Language says.',
+})
+
 /** The requests, with the purposes and the length of a code as they are configured. */
 export function createSchemas(purposes: readonly string[], codeLength: number): Schemas {
   const sendBody = strict({
@@ -44,9 +50,7 @@ export function createSchemas(purposes: readonly string[], codeLength: number): 
         { description: 'What the number is proved for; the first one by default.' },
       ),
     ),
-    locale: Type.Optional(
-      Type.String({ pattern: '^[A-Za-z0-9-]{1,32}$', description: 'BCP 47 language of the SMS.' }),
-    ),
+    locale: Type.Optional(Locale),
     id: Type.Optional({
       ...Id,
       description: 'Resend inside this verification: a new code, and the old one is dead at once.',
@@ -69,6 +73,9 @@ export function createSchemas(purposes: readonly string[], codeLength: number): 
     isSendRequest: checker<SendRequest>(
       strict({
         ...sendBody.properties,
+        locale: Type.Optional(
+          Type.Union([Locale, Type.Array(Locale, { minItems: 1, maxItems: MOST_LOCALES })]),
+        ),
         ip,
         idempotencyKey: Type.Optional(IdempotencyKey),
         trusted: Type.Optional(Type.Boolean()),
@@ -120,9 +127,22 @@ export const StatusAnswer = strict(
     expiresIn: Seconds('Seconds that the code lives; 0 when it is dead.'),
     resendIn: ResendIn,
     checksLeft: Type.Integer({ minimum: 0 }),
+    reason: Type.Optional(
+      Type.Union(
+        (['recipient', 'rate', 'blocked', 'provider', 'late'] as const).map((reason) =>
+          Type.Literal(reason),
+        ),
+        { description: 'Why it was not sent: with failed, and with expired where it is known.' },
+      ),
+    ),
   },
   { description: 'How the verification stands.' },
 )
+
+export const StatusEvents = Type.String({
+  description:
+    'Server-sent events: `event: status`, whose `data` is what the status route answers, at once and at each change.',
+})
 
 /** RFC 9457 problem details, with our `code` and its fields. */
 export const Problem = Type.Object({

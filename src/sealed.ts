@@ -7,7 +7,8 @@ export interface SealedCode {
   country: string
   /** Seconds that the code lives in all. */
   ttl: number
-  locale?: string | undefined
+  /** BCP 47 tags of the person's languages, best first. */
+  locales: string[]
 }
 
 export const sealPhone = (secrets: Secrets, id: string, phone: string): string =>
@@ -16,10 +17,13 @@ export const sealPhone = (secrets: Secrets, id: string, phone: string): string =
 export const openPhone = (secrets: Secrets, id: string, sealed: string): string =>
   secrets.open(sealed, `phone:${id}`)
 
-export const sealCode = (secrets: Secrets, id: string, code: SealedCode): string =>
-  secrets.seal(JSON.stringify([code.code, code.country, code.ttl, code.locale]), `code:${id}`)
+// None of them has a blank in it.
+export const sealCode = (secrets: Secrets, id: string, sealed: SealedCode): string => {
+  const { code, country, ttl, locales } = sealed
+  return secrets.seal([code, country, ttl, locales.join()].join(' '), `code:${id}`)
+}
 
 export function openCode(secrets: Secrets, id: string, sealed: string): SealedCode {
-  const [code, country, ttl, locale] = JSON.parse(secrets.open(sealed, `code:${id}`))
-  return { code, country, ttl, ...(locale && { locale }) }
+  const [code = '', country = '', ttl, locales] = secrets.open(sealed, `code:${id}`).split(' ')
+  return { code, country, ttl: Number(ttl), locales: locales ? locales.split(',') : [] }
 }

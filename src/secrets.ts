@@ -2,10 +2,12 @@
 import {
   createCipheriv,
   createDecipheriv,
-  createHash,
   createHmac,
+  createSecretKey,
+  hash,
   hkdfSync,
-  randomBytes,
+  type KeyObject,
+  randomFillSync,
   randomInt,
 } from 'node:crypto'
 
@@ -46,18 +48,18 @@ export const newCode = (length: number): string =>
     .padStart(length, '0')
 
 /** Short random text that marks one request, so that a script run twice for it counts once. */
-export const newNonce = (): string => randomBytes(6).toString('base64url')
+export const newNonce = (): string => randomText(6)
 
 /** What stands in the store instead of a bearer token that must not be readable there. */
 export const tokenHash = (token: string): string =>
-  createHash('sha256').update(token).digest('base64url').slice(0, RANDOM_LENGTH)
+  hash('sha256', token, 'base64url').slice(0, RANDOM_LENGTH)
 
 /**
  * 32 characters `[0-9a-f]` that stand for one version of one verification: the vendors' idempotency key. The sealed code
  * makes it unique, since an id comes again when an idempotency key does.
  */
 export const deliveryKey = (id: string, version: number, sealedCode: string): string =>
-  createHash('sha256').update(`${id}:${version}:${sealedCode}`).digest('hex').slice(0, 32)
+  hash('sha256', `${id}:${version}:${sealedCode}`, 'hex').slice(0, 32)
 
 const SHARD_LENGTH = 2
 const RANDOM_LENGTH = 22
@@ -76,12 +78,12 @@ export function createSecrets(secret: string | string[]): Secrets {
   const last = keys[keys.length - 1] as Keys
 
   return {
-    phoneMac: (phone) => hmac(last.phone, phone).toString('base64url').slice(0, RANDOM_LENGTH),
-    subjectMac: (subject) => hmac(last.subject, subject).toString('base64url').slice(0, 16),
-    puzzleMac: (text) => hmac(last.puzzle, text).toString('base64url').slice(0, RANDOM_LENGTH),
+    phoneMac: (phone) => mac(last.phone, phone).slice(0, RANDOM_LENGTH),
+    subjectMac: (subject) => mac(last.subject, subject).slice(0, 16),
+    puzzleMac: (text) => mac(last.puzzle, text).slice(0, RANDOM_LENGTH),
     newId(phoneMac, idempotent) {
-      const bytes = idempotent ? hmac(last.id, join(phoneMac, ...idempotent)) : randomBytes(17)
-      return shardOf(phoneMac) + bytes.toString('base64url').slice(0, RANDOM_LENGTH)
+      const text = idempotent ? mac(last.id, join(phoneMac, ...idempotent)) : randomText(17)
+      return shardOf(phoneMac) + text.slice(0, RANDOM_LENGTH)
     },
     keyIds: keys.map(({ keyId }) => keyId),
     codeMac: (id, code) => codeMac(first, id, code),
@@ -97,51 +99,68 @@ export function createSecrets(secret: string | string[]): Secrets {
 
 interface Keys {
   keyId: string
-  phone: Buffer
-  subject: Buffer
-  puzzle: Buffer
-  id: Buffer
-  code: Buffer
-  seal: Buffer
+  phone: KeyObject
+  subject: KeyObject
+  puzzle: KeyObject
+  id: KeyObject
+  code: KeyObject
+  seal: KeyObject
 }
 
 // RFC 5869. The salt is empty: the secrets are random keys already, the info string separates the uses.
 function deriveKeys(secret: string): Keys {
   const derive = (use: string) =>
     Buffer.from(hkdfSync('sha256', secret, '', `fastify-sms-verify ${use}`, 32))
+  // Half the work of a MAC is else to set up its key.
+  const key = (use: string) => createSecretKey(derive(use))
   return {
     keyId: derive('key id').toString('base64url').slice(0, KEY_ID_LENGTH),
-    phone: derive('phone'),
-    subject: derive('subject'),
-    puzzle: derive('puzzle'),
-    id: derive('id'),
-    code: derive('code'),
-    seal: derive('seal'),
+    phone: key('phone'),
+    subject: key('subject'),
+    puzzle: key('puzzle'),
+    id: key('id'),
+    code: key('code'),
+    seal: key('seal'),
   }
 }
 
-const hmac = (key: Buffer, text: string): Buffer => createHmac('sha256', key).update(text).digest()
+const hmac = (key: KeyObject, text: string) => createHmac('sha256', key).update(text)
+const mac = (key: KeyObject, text: string): string => hmac(key, text).digest('base64url')
+
+const pool = Buffer.alloc(4096)
+let handedOut = pool.length
+
+/** From a pool, since the generator takes about as long for a few bytes as for thousands. Each byte is handed out once. */
+function random(length: number): Buffer {
+  if (handedOut + length > pool.length) {
+    randomFillSync(pool)
+    handedOut = 0
+  }
+  const bytes = Buffer.from(pool.subarray(handedOut, handedOut + length))
+  pool.fill(0, handedOut, handedOut + length)
+  handedOut += length
+  return bytes
+}
+
+const randomText = (length: number): string => random(length).toString('base64url')
 
 // Lengths in front, so that ('ab', 'c') and ('a', 'bc') differ.
 const join = (...parts: string[]): string => parts.map((part) => `${part.length}:${part}`).join('')
 
 // The id is random and belongs to one number and one purpose, so it stands for both of them here.
 const codeMac = (key: Keys, id: string, code: string): string =>
-  hmac(key.code, join(id, code)).toString('base64url')
+  mac(key.code, join(id, code)).slice(0, RANDOM_LENGTH)
 
 // A key of its own for each context: no number of messages comes near the limit for random 96-bit nonces under one key
 // (NIST SP 800-38D, 8.3), and a sealed text moved to another verification does not open.
-const sealKey = (key: Keys, context: string): Buffer => hmac(key.seal, context)
+const sealKey = (key: Keys, context: string): Buffer => hmac(key.seal, context).digest()
 
 function seal(key: Keys, plain: string, context: string): string {
-  const nonce = randomBytes(NONCE_LENGTH)
+  const nonce = random(NONCE_LENGTH)
   const cipher = createCipheriv('aes-256-gcm', sealKey(key, context), nonce)
-  const sealed = Buffer.concat([
-    nonce,
-    cipher.update(plain, 'utf8'),
-    cipher.final(),
-    cipher.getAuthTag(),
-  ])
+  const body = cipher.update(plain, 'utf8')
+  cipher.final()
+  const sealed = Buffer.concat([nonce, body, cipher.getAuthTag()])
   return key.keyId + sealed.toString('base64url')
 }
 

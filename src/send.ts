@@ -1,6 +1,5 @@
 /** The web half's rules for one send: who may have a code, the code, and the job that sends it. */
 import type { FastifyRequest } from 'fastify'
-import { isExhausted, type Spending, UNSPENT } from './budgets.ts'
 import * as errors from './errors.ts'
 import type { SafeHooks } from './hooks.ts'
 import { secondsLeft, secondsToWait } from './limits.ts'
@@ -8,8 +7,8 @@ import type { Logger } from './log.ts'
 import { maskPhone, type Phone, parsePhone } from './phone.ts'
 import { sealCode, sealPhone } from './sealed.ts'
 import { ID_PATTERN, newCode } from './secrets.ts'
-import type { IssueVerdict } from './store/store.ts'
-import type { SendRequest, SmsVerify, VerificationParts } from './verification.ts'
+import type { IssueVerdict, SendPurse } from './store/store.ts'
+import type { SendRequest, SendResult, SmsVerify, VerificationParts } from './verification.ts'
 
 /** What was issued, with what it takes to take it back. */
 type Issued = Extract<IssueVerdict, { version: number }> & {
@@ -18,7 +17,8 @@ type Issued = Extract<IssueVerdict, { version: number }> & {
   phone: string
   /** Whether a request can repeat this one. */
   repeatable: boolean
-  spent: Spending
+  /** What it took from. */
+  purse?: SendPurse | undefined
 }
 
 type HostVerdict = Awaited<ReturnType<SafeHooks['beforeSend']>>
@@ -38,12 +38,30 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
     logger,
   } = parts
   const [defaultPurpose = ''] = parts.purposes
+  const testPolicy = { ...policy, live: TEST_LIVE }
 
   return async function send(request, http) {
     const log = http?.log ?? logger
+    const about: { phone?: string } = {}
+    try {
+      return await attempt(request, http, log, about)
+    } catch (error) {
+      errors.tellFailure('send', error, about, log)
+      throw error
+    }
+  }
+
+  /** Notes in `about` what the log may say if it fails. */
+  async function attempt(
+    request: SendRequest,
+    http: FastifyRequest | undefined,
+    log: Logger,
+    about: { phone?: string },
+  ): Promise<SendResult> {
     if (!schemas.isSendRequest(request)) throw errors.invalidRequest()
     if (request.id !== undefined && !ID_PATTERN.test(request.id)) throw errors.gone()
     const phone = parsePhone(request.phone, phonePolicy)
+    about.phone = maskPhone(phone.e164)
     // Before anything is spent or stored: a send that cannot be queued now must leave no trace.
     if (!publisher.ready()) throw errors.unavailable('RabbitMQ takes no jobs')
     if (backlog.tooLong()) throw errors.unavailable('the consumers are too far behind')
@@ -52,8 +70,7 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
     const issued = await issue(request, phone, verdict, log)
     await enqueue(issued, log)
     const { id, version, expiresIn, resendIn } = issued
-    const about = { event: 'send.accepted', id, version, phone: maskPhone(phone.e164) }
-    log.info(about, 'a code is on its way')
+    log.info({ event: 'send.accepted', id, version, ...about }, 'a code is on its way')
     return {
       id,
       expiresIn: secondsLeft(expiresIn),
@@ -63,15 +80,13 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
   }
 
   function ask(request: SendRequest, phone: Phone, http?: FastifyRequest): Promise<HostVerdict> {
-    const { id, purpose = id ? undefined : defaultPurpose, locale, ip } = request
+    const { id, purpose = id ? undefined : defaultPurpose, ip } = request
+    const [locale] = localesOf(request)
     const { e164, country } = phone
     return hooks.beforeSend({ phone: e164, country, purpose, id, locale, ip, request: http })
   }
 
-  /**
-   * Asks what the number's own limits say, spends the outer budgets, then issues the code. Asked first, since a send that
-   * is refused anyway must not hold a unit of a budget for even a moment: a flood of them would keep others out.
-   */
+  /** Issues the code, and takes from the outer budgets in the same step: what is refused holds a unit for no moment. */
   async function issue(
     request: SendRequest,
     phone: Phone,
@@ -82,58 +97,53 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
     const { id } = identity
     const testCode = parts.testCode(phone.e164)
     const code = testCode ?? newCode(parts.codeLength)
-    const sealed = { code, country: phone.country, ttl: policy.ttl / 1000, locale: request.locale }
+    const about = { country: phone.country, ttl: policy.ttl / 1000, locales: localesOf(request) }
     const wanted = {
       ...identity,
       resend: request.id !== undefined,
       mac: secrets.codeMac(id, code),
-      code: sealCode(secrets, id, sealed),
+      code: sealCode(secrets, id, { code, ...about }),
       sealedPhone: sealPhone(secrets, id, phone.e164),
       trusted: host === 'trusted' || request.trusted === true,
+      dryRun: false,
+      spent: null,
     }
     if (testCode !== undefined) {
-      const exempt = { trusted: true, soft: true, unsent: true, dryRun: false, spent: null }
-      return accept(await store.issue({ ...wanted, ...exempt }, { ...policy, live: ANY }), UNSPENT)
+      const exempt = { ...wanted, trusted: true, soft: true, unsent: true }
+      return accept(await store.issue(exempt, testPolicy))
     }
-    const outlook = await store.issue({ ...wanted, dryRun: true, spent: null }, policy)
-    const soft = parts.shadow && outlook.verdict === 'wait'
-    if (soft) log.info({ event: 'limit.shadow', limit: 'phone', id }, 'would be refused')
-    else if (outlook.verdict !== 'free') return accept(outlook, UNSPENT)
-
-    const { ip: address, solution } = request
+    const { ip, solution } = request
     const demanded = host === 'challenge'
-    const puzzle = await challenge({ phone, ip: address, solution, demanded })
-    if (puzzle) throw refuse('challenge', errors.challengeRequired({ challenge: puzzle }))
-    const spent = await budgets.spendSend(phone, address)
-    if (isExhausted(spent)) throw refuse(spent.budget, waiting(spent.wait))
-    const { at, ip } = spent
-    const verdict = await store
-      .issue({ ...wanted, dryRun: false, soft, spent: at === 0 ? null : { at, ip } }, policy)
-      .catch((error) => {
-        spent.giveBack()
-        throw error
-      })
-    if (verdict.verdict !== 'issued') spent.giveBack()
-    return accept(verdict, spent)
+    const mayBePosed = challenge.isPossible({ demanded })
+    let soft = false
+    if (mayBePosed || parts.shadow) {
+      const outlook = await store.issue({ ...wanted, dryRun: true }, policy)
+      soft = parts.shadow && outlook.verdict === 'wait'
+      if (soft) log.info({ event: 'limit.shadow', limit: 'phone', id }, 'would be refused')
+      else if (outlook.verdict !== 'free') return accept(outlook)
+    }
+    const puzzle = mayBePosed ? await challenge.ask({ phone, ip, solution, demanded }) : undefined
+    if (puzzle) throw errors.challengeRequired({ challenge: puzzle })
+    const purse = budgets.ofSend(phone, ip)
+    const verdict = await store.issue({ ...wanted, soft }, policy, purse)
+    if (verdict.verdict === 'exhausted') {
+      throw waiting(verdict.wait, budgets.nameOf(purse, verdict.budget))
+    }
+    if (verdict.verdict === 'issued' && verdict.taken) budgets.tell(purse, verdict.taken)
+    return accept(verdict, purse)
 
-    function accept(verdict: IssueVerdict, spent: Spending): Issued {
+    function accept(verdict: IssueVerdict, purse?: SendPurse): Issued {
       switch (verdict.verdict) {
         case 'issued':
         case 'repeated':
-          return { ...verdict, id, phone: identity.phone, repeatable: identity.key !== '', spent }
+          return { ...verdict, id, phone: identity.phone, repeatable: identity.key !== '', purse }
         case 'gone':
-          throw refuse('gone', errors.gone())
+          throw errors.gone()
         case 'disabled':
-          throw refuse('disabled', errors.refused())
+          throw errors.refused({ cause: 'disabled' })
         default:
-          throw refuse('wait', waiting(verdict.verdict === 'wait' ? verdict.wait : 0))
+          throw waiting(verdict.verdict === 'wait' ? verdict.wait : 0, 'phone')
       }
-    }
-
-    function refuse(reason: string, error: errors.SmsVerifyError): errors.SmsVerifyError {
-      const about = { event: 'send.refused', reason, phone: maskPhone(phone.e164) }
-      log.info(about, 'no code is sent')
-      return error
     }
   }
 
@@ -150,7 +160,7 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
 
   /** Queues the job. What certainly was not queued is taken back; what may have been stays, and can be repeated. */
   async function enqueue(
-    { verdict, status, published, id, version, phone, repeatable, spent }: Issued,
+    { verdict, status, published, id, version, phone, repeatable, purse, taken }: Issued,
     log: Logger,
   ): Promise<void> {
     // Nothing to send, a job that a consumer has already begun, or one that is queued for certain.
@@ -166,14 +176,17 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
     }
     log.error({ event: `publish.${result}`, id, version }, 'the job was not confirmed')
     if (result === 'failed' && verdict === 'issued') {
-      spent.giveBack()
+      if (purse && taken) budgets.giveBack(purse, taken.at)
       await store.retract({ id, version, phone })
     }
     throw errors.unavailable(`publish: ${result}`)
   }
 }
 
-/** Verifications of a test number that may be live at once. */
-const ANY = 1e6
+/** Verifications of a test number that may be live at once: enough for tests side by side, and no way to fill Redis. */
+const TEST_LIVE = 20
 
-const waiting = (ms: number) => errors.tooManyRequests({ retryAfter: secondsToWait(ms, 1) })
+const localesOf = ({ locale = [] }: SendRequest): string[] => [locale].flat()
+
+const waiting = (ms: number, cause: string) =>
+  errors.tooManyRequests({ retryAfter: secondsToWait(ms, 1), cause })

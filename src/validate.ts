@@ -3,6 +3,7 @@ import { inspect } from 'node:util'
 import { FormatRegistry, type TSchema, Type } from '@sinclair/typebox'
 import { Value, ValueErrorType } from '@sinclair/typebox/value'
 import { invalidOptions } from './errors.ts'
+import { TOKEN } from './receipts/receipt.ts'
 
 const SECRET_BYTES = 32
 const SECRET_EXPECTED = 'a string of at least 32 bytes, or an array of them'
@@ -13,6 +14,8 @@ export const expecting = <Schema extends TSchema>(
   expected: string,
   { secret = false } = {},
 ): Schema => ({ ...schema, expected, secret })
+
+export const FlagSchema = expecting(Type.Boolean(), 'a boolean')
 
 /** Anything that must be a function. */
 export const FunctionSchema = expecting(Type.Function([], Type.Unknown()), 'a function')
@@ -61,6 +64,9 @@ export const QueuePrefixSchema = expecting(
   'a name of letters, digits, dots and dashes',
 )
 
+/** What a purpose is called. */
+export const PURPOSE_PATTERN = /^[a-z0-9-]{1,32}$/
+
 export const BrandSchema = expecting(
   Type.String({ minLength: 1, maxLength: 32 }),
   'a string of at most 32 characters',
@@ -70,9 +76,45 @@ export const BrandSchema = expecting(
 export const whole = (minimum: number, maximum: number) =>
   expecting(Type.Integer({ minimum, maximum }), `a whole number from ${minimum} to ${maximum}`)
 
+const NameSchema = Type.String({ minLength: 1 })
+
 export const ProviderSchema = expecting(
-  Type.Object({ name: Type.String({ minLength: 1 }), send: Type.Function([], Type.Unknown()) }),
-  'a provider: an object with a name and a send function',
+  Type.Union([
+    Type.Object({ name: NameSchema, send: Type.Function([], Type.Unknown()) }),
+    Type.Object({ name: NameSchema, order: Type.Function([], Type.Unknown()) }),
+  ]),
+  'a provider, an object with a name and a send function, or what providerChain answers',
+)
+
+const [tokenShape, tokenExpected] = TOKEN
+const ReceiptSourceSchema = Type.Object({
+  provider: expecting(
+    Type.String({ pattern: '^[a-z0-9-]+$' }),
+    'the name of a provider, without what is behind a colon',
+  ),
+  read: FunctionSchema,
+  token: Type.Optional(
+    expecting(Type.String({ pattern: tokenShape.source }), tokenExpected, { secret: true }),
+  ),
+  answer: Type.Optional(expecting(Type.Object({}), 'an object')),
+  pull: Type.Optional(
+    expecting(
+      Type.Object({
+        every: expecting(
+          Type.Number({ exclusiveMinimum: 0, maximum: 3600 }),
+          'seconds above 0 and at most 3600',
+        ),
+        receipts: FunctionSchema,
+      }),
+      'an object',
+    ),
+  ),
+  confirm: Type.Optional(FunctionSchema),
+})
+export const ReceiptSourcesSchema = expecting(
+  Type.Array(ReceiptSourceSchema),
+  'an array of receipt sources, as twilioReceipts and the others make them',
+  { secret: true },
 )
 
 /** Throws `SMS_VERIFY_INVALID_OPTIONS` unless the value is of the schema's form. */
@@ -104,7 +146,7 @@ function explain(schema: TSchema, path: string[], value: unknown) {
   let current: TSchema | undefined = schema
   let got = value
   for (const [depth, step] of path.entries()) {
-    current = current?.properties?.[step]
+    current = current?.properties?.[step] ?? current?.items
     got = (got as Record<string, unknown> | undefined)?.[step]
     if (!current?.expected) continue
     const option = [path.slice(0, depth + 1).join('.')]

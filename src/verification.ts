@@ -3,7 +3,7 @@
  */
 import type { FastifyRequest } from 'fastify'
 import type { Backlog } from './backlog.ts'
-import { type Budgets, type Conversion, isExhausted } from './budgets.ts'
+import type { Budgets, Conversion } from './budgets.ts'
 import type { Challenge } from './challenge.ts'
 import * as errors from './errors.ts'
 import type { SafeHooks } from './hooks.ts'
@@ -11,11 +11,12 @@ import { secondsLeft, secondsToWait } from './limits.ts'
 import type { Logger } from './log.ts'
 import { COUNTRIES, canonicalPhone, countryOf, maskPhone, type PhonePolicy } from './phone.ts'
 import type { Job, Publisher } from './queue/queue.ts'
+import type { ReceiptDesk } from './receipts/desk.ts'
 import type { Schemas } from './schemas.ts'
 import { openPhone } from './sealed.ts'
 import { ID_PATTERN, newNonce, type Secrets, shardOf, tokenHash } from './secrets.ts'
 import { createSend } from './send.ts'
-import type { Policy, Status, VerificationStore } from './store/store.ts'
+import type { FailureReason, Policy, Status, VerificationStore } from './store/store.ts'
 import type { TestCode } from './test-numbers.ts'
 
 export interface SendRequest {
@@ -23,8 +24,8 @@ export interface SendRequest {
   phone: string
   /** One of `purposes`. @default the first of them; in a resend, that of the verification */
   purpose?: string | undefined
-  /** BCP 47 tag of the person's language. */
-  locale?: string | undefined
+  /** BCP 47 tag of the person's language, or of several, best first. */
+  locale?: string | string[] | undefined
   /** Resend inside this verification: new code, the old one is dead at once, the checks are kept. */
   id?: string | undefined
   /** Address of the person, for the limits by IP. Without it they do not apply. */
@@ -75,6 +76,8 @@ export interface StatusResult {
   /** Seconds until another code can be sent to the number. */
   resendIn: number
   checksLeft: number
+  /** Why it was not sent: with `failed`, and with `expired` where it is known. */
+  reason?: FailureReason
 }
 
 /**
@@ -112,6 +115,8 @@ export interface VerificationParts {
   backlog: Backlog
   challenge: Challenge
   hooks: SafeHooks
+  /** Told who had sent a code that was entered. */
+  receipts: Pick<ReceiptDesk, 'entered'>
   policy: Policy
   phonePolicy: PhonePolicy
   testCode: TestCode
@@ -127,58 +132,20 @@ export interface VerificationParts {
 const FOREIGN = 'sealed with a secret that is not in the list of this process'
 
 export function createVerification(parts: VerificationParts): SmsVerify {
-  const { store, publisher, secrets, budgets, hooks, policy, phonePolicy, schemas, logger } = parts
+  const { store, publisher, secrets, budgets, hooks, receipts } = parts
+  const { policy, phonePolicy, schemas, logger } = parts
 
   return {
     send: createSend(parts),
 
     async verify(request, http) {
       const log = http?.log ?? logger
-      if (!schemas.isVerifyRequest(request)) throw errors.invalidRequest()
-      const { id, code, ip } = request
-      if (!ID_PATTERN.test(id)) throw errors.gone()
-
-      // Taken before the code is looked at and given back if it was no wrong one: parallel guesses all count.
-      const spent = await budgets.spendCheck(ip)
-      if (isExhausted(spent)) {
-        log.info({ event: 'limit.hit', limit: spent.budget }, 'too many wrong codes')
-        throw errors.tooManyRequests({ retryAfter: secondsToWait(spent.wait, 1) })
-      }
-      const proof = secrets.newId(shardOf(id))
-      const { keyIds } = secrets
-      const macs = secrets.codeMacs(id, code)
-      const check = await store.check(
-        { id, macs, keyIds, nonce: newNonce(), proof: tokenHash(proof) },
-        policy,
-      )
-      if (check.verdict !== 'wrong') spent.giveBack()
-
-      switch (check.verdict) {
-        case 'verified': {
-          const phone = openPhone(secrets, id, check.sealedPhone)
-          const { purpose } = check
-          budgets.giveBackSends({ e164: phone, country: countryOf(phone) }, check.spent)
-          log.info({ event: 'verify.ok', id, phone: maskPhone(phone) }, 'a number is verified')
-          hooks.onVerified({ id, phone, purpose })
-          return { phone, purpose, proof }
-        }
-        case 'wrong': {
-          const { checksLeft, disabledPhone } = check
-          log.info({ event: 'verify.wrong', id, checksLeft }, 'a wrong code')
-          if (disabledPhone) {
-            const phone = openPhone(secrets, id, disabledPhone)
-            const about = { event: 'number.disabled', id, phone: maskPhone(phone) }
-            log.warn(about, 'too many wrong codes in a row')
-            hooks.onDisabled({ phone })
-          }
-          throw errors.wrongCode({ checksLeft })
-        }
-        case 'gone':
-          log.info({ event: 'verify.gone', id }, 'a code for a verification that is over')
-          throw errors.gone()
-        case 'foreign':
-          log.error({ event: 'verify.foreign', id }, FOREIGN)
-          throw errors.unavailable(FOREIGN)
+      const about: { id?: string } = {}
+      try {
+        return await verify(request, log, about)
+      } catch (error) {
+        errors.tellFailure('verify', error, about, log)
+        throw error
       }
     },
 
@@ -206,14 +173,9 @@ export function createVerification(parts: VerificationParts): SmsVerify {
 
     async status(id) {
       if (typeof id !== 'string' || !ID_PATTERN.test(id)) throw errors.gone()
-      const known = await store.status(id, policy)
-      if (known.verdict === 'gone') throw errors.gone()
-      return {
-        status: known.status,
-        expiresIn: secondsLeft(known.expiresIn),
-        resendIn: secondsToWait(known.resendIn),
-        checksLeft: known.checksLeft,
-      }
+      const status = await askStatus(store, id, policy)
+      if (status === 'gone') throw errors.gone()
+      return status
     },
 
     async cancel(id) {
@@ -235,6 +197,57 @@ export function createVerification(parts: VerificationParts): SmsVerify {
     },
   }
 
+  /** Notes in `about` what the log may say if it fails. */
+  async function verify(
+    request: VerifyRequest,
+    log: Logger,
+    about: { id?: string },
+  ): Promise<VerifyResult> {
+    if (!schemas.isVerifyRequest(request)) throw errors.invalidRequest()
+    const { id, code, ip } = request
+    if (!ID_PATTERN.test(id)) throw errors.gone()
+    about.id = id
+
+    const proof = secrets.newId(shardOf(id))
+    const attempt = {
+      ...{ id, macs: secrets.codeMacs(id, code), keyIds: secrets.keyIds },
+      ...{ nonce: newNonce(), proof: tokenHash(proof) },
+    }
+    const purse = budgets.ofCheck(ip)
+    const check = await store.check(attempt, policy, purse)
+    if (check.over) budgets.tell(purse, { over: check.over })
+    switch (check.verdict) {
+      case 'exhausted': {
+        const retryAfter = secondsToWait(check.wait, 1)
+        throw errors.tooManyRequests({ retryAfter, cause: budgets.nameOf(purse, check.budget) })
+      }
+      case 'verified': {
+        const phone = openPhone(secrets, id, check.sealedPhone)
+        const { purpose, sentBy } = check
+        const country = countryOf(phone)
+        budgets.giveBackSends({ e164: phone, country }, check.spent)
+        if (sentBy) receipts.entered(sentBy, country)
+        log.info({ event: 'verify.ok', id, phone: maskPhone(phone) }, 'a number is verified')
+        hooks.onVerified({ id, phone, purpose })
+        return { phone, purpose, proof }
+      }
+      case 'wrong': {
+        const { checksLeft, disabledPhone } = check
+        if (disabledPhone) {
+          const phone = openPhone(secrets, id, disabledPhone)
+          const about = { event: 'number.disabled', id, phone: maskPhone(phone) }
+          log.warn(about, 'too many wrong codes in a row')
+          hooks.onDisabled({ phone })
+        }
+        throw errors.wrongCode({ checksLeft })
+      }
+      case 'gone':
+        throw errors.gone()
+      case 'foreign':
+        throw errors.unavailable(FOREIGN)
+    }
+  }
+
   function pseudonym(phone: string): string {
     return secrets.phoneMac(canonical(phone))
   }
@@ -242,5 +255,23 @@ export function createVerification(parts: VerificationParts): SmsVerify {
   function canonical(phone: string): string {
     if (typeof phone !== 'string') throw errors.invalidPhone()
     return canonicalPhone(phone, phonePolicy.defaultCountry)
+  }
+}
+
+/** How a verification stands, in seconds, or that it is over or never was. Rejects when the store cannot be asked. */
+export async function askStatus(
+  store: Pick<VerificationStore, 'status'>,
+  id: string,
+  policy: Policy,
+): Promise<StatusResult | 'gone'> {
+  const known = await store.status(id, policy)
+  if (known.verdict === 'gone') return 'gone'
+  const { status, checksLeft, reason } = known
+  return {
+    status,
+    expiresIn: secondsLeft(known.expiresIn),
+    resendIn: secondsToWait(known.resendIn),
+    checksLeft,
+    ...(reason && { reason }),
   }
 }

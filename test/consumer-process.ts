@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { TestContext } from 'node:test'
 import { programArgs } from './compiled.ts'
-import { AMQP_URL, type LogLine, REDIS_URL, SECRET } from './helper.ts'
+import { CONSUMER, type LogLine, SECRET } from './helper.ts'
 
 export interface ConsumerProcess {
   /** Its log, parsed. */
@@ -26,8 +26,8 @@ export function startConsumerProcess(
     env: {
       PATH: process.env.PATH,
       NODE_V8_COVERAGE: process.env.NODE_V8_COVERAGE,
-      REDIS_URL,
-      AMQP_URL,
+      REDIS_URL: CONSUMER.redis,
+      AMQP_URL: CONSUMER.amqp,
       SMS_VERIFY_SECRET: SECRET,
       ...env,
     },

@@ -2,6 +2,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startConsumer } from '../src/consumer.ts'
+import { createDelivery } from '../src/delivery.ts'
+import { policyOf } from '../src/options.ts'
+import { asChain } from '../src/providers/chain.ts'
+import { sealCode, sealPhone } from '../src/sealed.ts'
+import { createSecrets } from '../src/secrets.ts'
+import { createMemoryStore } from '../src/store/memory.ts'
 import { openBroker } from './broker.ts'
 import {
   AMQP_URL,
@@ -11,6 +17,7 @@ import {
   createLog,
   newPhone,
   newQueuePrefix,
+  noHealth,
   post,
   REDIS_URL,
   recordingProvider,
@@ -20,6 +27,7 @@ import {
   wrongCode,
 } from './helper.ts'
 import { startProxy } from './proxy.ts'
+import { newRequest } from './store-contract.ts'
 
 const QUICK = { backoff: 0.1, max: 3 }
 
@@ -38,16 +46,13 @@ test('a code goes from the request to the provider and back through the routes',
   assert.match(code, /^\d{6}$/)
   assert.match(key, /^[0-9a-f]{32}$/)
   assert.ok(expiresIn >= 295 && expiresIn <= 300, `${expiresIn} s left`)
-  assert.equal(
-    text,
-    `Acme: ${code} is your verification code. It is valid for 5 min. Do not share it with anyone.`,
-  )
+  assert.equal(text, `Acme: ${code} is your code. Valid for 5 min. Do not share it.`)
   assert.deepEqual(message, {
     phone,
     country: 'CN',
     minutes: 5,
     purpose: 'signup',
-    locale: 'en-GB',
+    locales: ['en-GB'],
     id: sent.body.id,
     version: 1,
     attempt: 1,
@@ -109,15 +114,16 @@ test('a provider that fails for good leaves a dead letter after the third retry'
   const [dead] = await broker.drain(`${queuePrefix}.dead`)
   assert.deepEqual(JSON.parse(String(dead?.content)), { v: 1, id, version: 1 })
   assert.equal(dead?.properties.headers?.['x-reason'], 'retry')
-  assert.equal((await app.smsVerify.status(id)).status, 'failed')
+  const { status, reason } = await app.smsVerify.status(id)
+  assert.deepEqual([status, reason], ['failed', 'provider'])
 })
 
-for (const outcome of [
-  'permanent_recipient',
-  'permanent_request',
-  'rate_recipient',
-  'account',
-  'fraud_block',
+for (const [outcome, reason] of [
+  ['permanent_recipient', 'recipient'],
+  ['permanent_request', 'provider'],
+  ['rate_recipient', 'rate'],
+  ['account', 'provider'],
+  ['fraud_block', 'blocked'],
 ] as const) {
   test(`${outcome} is dead at once, after one call`, async (t) => {
     const queuePrefix = newQueuePrefix()
@@ -135,7 +141,8 @@ for (const outcome of [
     const line = lines.find(({ event }) => event === 'sms.dead')
     assert.equal(line?.outcome, outcome)
     assert.equal(line?.code, '42')
-    assert.equal((await app.smsVerify.status(id)).status, 'failed')
+    const { status, ...rest } = await app.smsVerify.status(id)
+    assert.deepEqual([status, rest.reason], ['failed', reason])
   })
 }
 
@@ -331,6 +338,62 @@ test('a result that Redis does not take at first is recorded a little later', as
   await until('it is sent', () => lines.some(({ event }) => event === 'sms.sent'))
   assert.ok(lines.some(({ event }) => event === 'sms.unrecorded'))
   assert.equal((await app.smsVerify.status(id)).status, 'sent')
+})
+
+test('whoever has lost its claim says nothing of the end, and repeats nothing', async () => {
+  const store = createMemoryStore()
+  const secrets = createSecrets(SECRET)
+  const phone = secrets.phoneMac('+8613800138000')
+  const request = newRequest({ phone, id: secrets.newId(phone) })
+  const { id } = request
+  const sealed = {
+    code: sealCode(secrets, id, { code: '123456', country: 'CN', ttl: 300, locales: [] }),
+    sealedPhone: sealPhone(secrets, id, '+8613800138000'),
+  }
+  await store.issue({ ...request, ...sealed }, policyOf({ secret: SECRET, countries: 'all' }))
+  const provider = recordingProvider(async () => {
+    // The first one's lease is over, so another consumer has found that nobody knows what came of it.
+    const other = { id, version: 1, attempt: 1, maxAttempt: 4, holder: 'other', again: false }
+    const claim = await store.claim({ ...other, minRemaining: 0, lease: 1000 })
+    assert.equal(claim.verdict, 'unanswered')
+    return { class: 'retry' }
+  })
+  const { logger, events } = createLog()
+  const { deliver } = createDelivery({
+    store: { ...store, claim: (request) => store.claim({ ...request, lease: 0 }) },
+    secrets,
+    ...{ queue: 'test', chain: asChain(provider), health: noHealth, receipts: false },
+    retry: QUICK,
+    delivery: 'at-most-once',
+    minRemaining: 30,
+    compose: () => 'text',
+    logger,
+  })
+  assert.deepEqual(await deliver({ id, version: 1 }, 1), { next: 'ack' })
+  assert.deepEqual(events(), ['sms.unrecorded'])
+})
+
+test('a version that is superseded while the provider is asked has its end too', async (t) => {
+  const queuePrefix = newQueuePrefix()
+  const { logger, lines } = createLog()
+  const answers: (() => void)[] = []
+  const provider = recordingProvider(async ({ version }) => {
+    if (version > 1) return { class: 'ok' }
+    await new Promise<void>((resolve) => answers.push(resolve))
+    return { class: 'retry' }
+  })
+  await consume(t, { queuePrefix, provider, logger, retry: QUICK })
+  const app = await build(t, connected({ queuePrefix }))
+  const phone = newPhone()
+  const { id } = await app.smsVerify.send({ phone })
+  await until('it is asked', () => answers.length === 1)
+  await app.smsVerify.send({ phone, id })
+  answers[0]?.()
+  const eventsOf = (version: number) =>
+    lines.flatMap((line) => (line.version === version ? [line.event] : []))
+  await until('both have ended', () => eventsOf(1).includes('sms.superseded'))
+  assert.deepEqual(eventsOf(1), ['sms.retry', 'sms.superseded'])
+  assert.deepEqual(eventsOf(2), ['sms.sent'])
 })
 
 test('two deliveries of one attempt at the same time make one call', async (t) => {

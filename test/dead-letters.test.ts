@@ -3,6 +3,7 @@ import { type TestContext, test } from 'node:test'
 import { openBroker } from './broker.ts'
 import { startConsumerProcess } from './consumer-process.ts'
 import {
+  AMQP_URL,
   build,
   connected,
   consume,
@@ -15,7 +16,13 @@ import {
 
 /** Runs `dead …` and gives what it printed, a line each. */
 async function dead(t: TestContext, queuePrefix: string, ...args: string[]): Promise<string[]> {
-  const command = startConsumerProcess(t, ['dead', ...args, '--queue-prefix', queuePrefix])
+  // The consumer's own user may not look into the dead queue.
+  const operator = { AMQP_URL }
+  const command = startConsumerProcess(
+    t,
+    ['dead', ...args, '--queue-prefix', queuePrefix],
+    operator,
+  )
   assert.equal(await command.exit, 0, command.output())
   return command.output().split('\n').filter(Boolean)
 }

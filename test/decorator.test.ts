@@ -286,8 +286,7 @@ async function dump(client: Redis, folder: string): Promise<Entry[]> {
       const type = await client.type(name)
       if (type === 'string') return entry(client.get(name))
       if (type === 'hash') return entry(client.hgetall(name))
-      assert.equal(type, 'zset')
-      return entry(client.zrange(name, '0', '-1', 'WITHSCORES'))
+      assert.fail(type)
 
       async function entry(value: Promise<unknown>): Promise<Entry> {
         return { key, ttl: await client.pttl(name), value: await value }

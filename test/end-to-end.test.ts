@@ -4,10 +4,10 @@ import { createHash } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { Redis } from 'ioredis'
+import { answerJson, vendorServer } from '../src/testing/index.ts'
 import { openBroker } from './broker.ts'
 import { startConsumerProcess } from './consumer-process.ts'
 import { build, connected, newQueuePrefix, REDIS_URL, until } from './helper.ts'
-import { answerJson, vendorServer } from './vendor-server.ts'
 
 const SENDS = 2000
 const ACCOUNT_SID = '8a48b55100000000000000000000aaaa'

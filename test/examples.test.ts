@@ -4,11 +4,22 @@ import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { captcha } from '../examples/captcha.ts'
 import { gatewayProvider } from '../examples/custom-provider.ts'
+import type { BeforeSendContext } from '../src/plugin.ts'
+import {
+  answer,
+  answerJson,
+  hang,
+  message,
+  type Reply,
+  reset,
+  testProvider,
+  type VendorMood,
+  vendorServer,
+} from '../src/testing/index.ts'
 import { programArgs } from './compiled.ts'
-import { message } from './provider-contract.ts'
 import { freePorts } from './services/ports.ts'
-import { answer, vendorServer } from './vendor-server.ts'
 
 /** Milliseconds for an example to come up, on a machine that is busy with other tests. */
 const PATIENCE = 60_000
@@ -46,6 +57,12 @@ const EXAMPLES: Record<string, (example: Example) => Promise<void>> = {
     assert.equal((await example.post('/sms/send', { phone: PHONE })).status, 202)
     await example.printed(/^The gateway sends \{\s+to: '\+8613800138000',\s+text: '.*\d{6}/m)
   },
+
+  // Whatever stands for the vendor is not asked: there is no token.
+  async 'captcha.ts'(example) {
+    const refused = await example.post('/sms/send', { phone: PHONE })
+    assert.deepEqual([refused.status, refused.body.code], [403, 'SMS_VERIFY_REFUSED'])
+  },
 }
 
 for (const [name, check] of Object.entries(EXAMPLES)) {
@@ -55,6 +72,26 @@ for (const [name, check] of Object.entries(EXAMPLES)) {
 test('Every example is run.', () => {
   const files = readdirSync('examples').filter((name) => name.endsWith('.ts'))
   assert.deepEqual(files.sort(), Object.keys(EXAMPLES).sort())
+})
+
+const replies: Record<VendorMood, (quote: string) => Reply> = {
+  accepts: () => answer(202, ''),
+  refuses: (quote) => answer(422, quote),
+  silent: () => hang,
+  breaks: () => reset,
+}
+
+testProvider('the custom provider', {
+  async setup(mood, quote) {
+    const vendor = await vendorServer(replies[mood](quote))
+    return {
+      provider: gatewayProvider(`${vendor.url}/secret-path`),
+      codes: () => vendor.requests.map(({ body }) => /\d{6}/.exec(JSON.parse(body).text)?.[0]),
+      keys: () => vendor.requests.map(({ headers }) => headers['idempotency-key']),
+      close: () => vendor[Symbol.asyncDispose](),
+    }
+  },
+  secrets: ['secret-path'],
 })
 
 test('The custom provider tells what the gateway says from what nobody knows.', async () => {
@@ -77,6 +114,37 @@ test('The custom provider is what --provider takes: a function that makes it, or
   assert.equal(make().name, 'gateway')
   delete process.env.GATEWAY_URL
   assert.throws(make, /gateway: url: expected/)
+})
+
+test('The CAPTCHA lets through whom its vendor does, and a proof of work stands in for a vendor that is away.', async () => {
+  const answers: [Reply, string][] = [
+    [answerJson(200, { success: true }), 'allow'],
+    [answerJson(200, { success: false, 'error-codes': ['timeout-or-duplicate'] }), 'refuse'],
+    [answerJson(200, { success: 'true' }), 'refuse'],
+    [answer(500, 'oops'), 'challenge'],
+    [answer(302, '', { location: 'http://127.0.0.1:1/' }), 'challenge'],
+    [reset, 'challenge'],
+    [hang, 'challenge'],
+  ]
+  const ask = (url: string, headers: object) => {
+    const context = { ip: '192.0.2.1', request: { headers } } as unknown as BeforeSendContext
+    return captcha(url, 'a secret', 200)(context)
+  }
+  for (const [reply, verdict] of answers) {
+    await using vendor = await vendorServer(reply)
+    assert.equal(await ask(vendor.url, { 'captcha-token': 'a token' }), verdict)
+    const [request] = vendor.requests
+    assert.equal(
+      request?.headers['content-type'],
+      'application/x-www-form-urlencoded;charset=UTF-8',
+    )
+    assert.equal(request?.body, 'secret=a+secret&response=a+token&remoteip=192.0.2.1')
+  }
+  await using vendor = await vendorServer(answerJson(200, { success: true }))
+  for (const headers of [{}, { 'captcha-token': '' }, { 'captcha-token': ['a', 'b'] }]) {
+    assert.equal(await ask(vendor.url, headers), 'refuse')
+  }
+  assert.equal(vendor.requests.length, 0)
 })
 
 type Example = Awaited<ReturnType<typeof start>>

@@ -1,19 +1,31 @@
 /** What most tests need: an app on the real services, a provider that records, a logger that keeps its lines. */
 import { randomBytes, randomInt } from 'node:crypto'
 import { after, type TestContext } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from 'amqplib'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { type Consumer, type ConsumerOptions, startConsumer } from '../src/consumer.ts'
 import { type SmsVerifyOptions, smsVerify } from '../src/plugin.ts'
+import type { ProviderHealth } from '../src/provider-health.ts'
 import type { Outcome, SmsMessage, SmsProvider } from '../src/providers/provider.ts'
 import { RETRY, retryDelays } from '../src/queue/queue.ts'
+import { UNLIMITED } from './unlimited.ts'
+import { until } from './until.ts'
+
+export { UNLIMITED, until }
 
 export const SECRET = 'a test secret of more than thirty-two bytes'
 
 /** The services that test/run.ts found or started. */
 export const REDIS_URL = service('REDIS_URL')
 export const AMQP_URL = service('AMQP_URL')
+
+/** The same, as the users of docs/least-privilege.md where the services were started for the tests. */
+const { WEB_REDIS_URL, WEB_AMQP_URL, CONSUMER_REDIS_URL, CONSUMER_AMQP_URL } = process.env
+const WEB = { redis: WEB_REDIS_URL ?? REDIS_URL, amqp: WEB_AMQP_URL ?? AMQP_URL }
+export const CONSUMER = {
+  redis: CONSUMER_REDIS_URL ?? REDIS_URL,
+  amqp: CONSUMER_AMQP_URL ?? AMQP_URL,
+}
 
 function service(name: string): string {
   const url = process.env[name]
@@ -58,21 +70,11 @@ export const newPhone = (): string => `+86138${String(randomInt(0, 1e8)).padStar
 export const connected = (options: Partial<SmsVerifyOptions> = {}): SmsVerifyOptions => ({
   secret: SECRET,
   countries: ['CN'],
-  redis: REDIS_URL,
-  amqp: AMQP_URL,
+  ...WEB,
   queuePrefix: newQueuePrefix(),
   limits: UNLIMITED,
   ...options,
 })
-
-export const UNLIMITED = {
-  cooldown: false,
-  phone: false,
-  ip: false,
-  prefix: false,
-  failedChecksPerIp: false,
-  conversion: false,
-} as const
 
 /** Options for the embedded mode, likewise without limits. */
 export const embedded = (options: Partial<SmsVerifyOptions> = {}): SmsVerifyOptions => ({
@@ -105,8 +107,7 @@ export async function consume(
   options: Pick<ConsumerOptions, 'provider'> & Partial<ConsumerOptions>,
 ): Promise<Consumer> {
   const consumer = await startConsumer({
-    amqp: AMQP_URL,
-    redis: REDIS_URL,
+    ...CONSUMER,
     secret: SECRET,
     logger: createLog().logger,
     ...options,
@@ -167,6 +168,14 @@ export function recordingProvider(
   }
 }
 
+/** For whom no test of health is: everybody is asked in his turn. */
+export const noHealth: ProviderHealth = {
+  note() {},
+  noteCall() {},
+  admits: async () => true,
+  async close() {},
+}
+
 export interface LogLine {
   level: string
   event?: string
@@ -183,19 +192,6 @@ export function createLog() {
     lines,
     logger: { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') },
     events: () => lines.map(({ event }) => event),
-  }
-}
-
-/** Waits until it is so, at most `ms`. */
-export async function until(
-  what: string,
-  isSo: () => boolean | Promise<boolean>,
-  ms = 10_000,
-): Promise<void> {
-  const deadline = Date.now() + ms
-  while (!(await isSo())) {
-    if (Date.now() > deadline) throw new Error(`not within ${ms} ms: ${what}`)
-    await sleep(10)
   }
 }
 

@@ -239,13 +239,19 @@ for (const mode of MODES) {
   })
 }
 
-test('Alerts name a country by its code and a prefix by a pseudonym, and are silent about addresses.', async (t) => {
+test('Alerts name a country and a prefix, the log a pseudonym of the prefix, and both are silent about addresses.', async (t) => {
   const told: Alert[] = []
+  const logged: string[] = []
   const one = { max: 1, window: 60 }
-  const { app } = await start(t, 'embedded', {
-    limits: { ...UNLIMITED, ip: one, prefix: one, country: one },
-    onAlert: (alert) => void told.push(alert),
-  })
+  const { app } = await start(
+    t,
+    'embedded',
+    {
+      limits: { ...UNLIMITED, ip: one, prefix: one, country: one },
+      onAlert: (alert) => void told.push(alert),
+    },
+    { logger: { level: 'trace', stream: { write: (line: string) => logged.push(line) } } },
+  )
   const phone = newPhone()
   await app.smsVerify.send({ phone, ip: '192.0.2.1' })
   await until('told', () => told.length >= 4)
@@ -254,7 +260,12 @@ test('Alerts name a country by its code and a prefix by a pseudonym, and are sil
   )
   assert.deepEqual([...subjects.keys()].sort(), ['country', 'prefix'])
   assert.equal(subjects.get('country'), 'CN')
-  assert.match(subjects.get('prefix') ?? '', /^[A-Za-z0-9_-]{16}$/)
+  const prefix = phone.slice(0, -4)
+  assert.equal(subjects.get('prefix'), prefix)
+  assert.ok(!logged.join().includes(prefix))
+  const ofPrefix = logged.map((line) => JSON.parse(line)).filter((line) => line.budget === 'prefix')
+  assert.equal(ofPrefix.length, 2)
+  for (const { subject } of ofPrefix) assert.match(subject, /^[A-Za-z0-9_-]{16}$/)
 })
 
 test('A hook that fails, or never ends, changes and delays no answer.', async (t) => {

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { createMemoryStore } from '../src/store/memory.ts'
+import { testProviderStore } from './provider-store-contract.ts'
 import {
   freePolicy,
   newRequest,
@@ -24,6 +25,7 @@ function openStore() {
 }
 
 testStore('memory', async () => openStore())
+testProviderStore('memory', async () => openStore())
 
 test('The memory store is not ready once it is closed.', async () => {
   const store = createMemoryStore()

@@ -17,7 +17,7 @@ import {
   SECRET,
   until,
 } from './helper.ts'
-import { CONSUMER_CASES, PLUGIN_CASES, SECRETS } from './wrong-options.ts'
+import { CONSUMER_CASES, PLUGIN_CASES, RECEIPT_CASES, SECRETS } from './wrong-options.ts'
 
 test('Each wrong option of the plugin is named, with what was expected and what was there.', async () => {
   for (const [option, value, expected, got] of PLUGIN_CASES) {
@@ -26,6 +26,17 @@ test('Each wrong option of the plugin is named, with what was expected and what 
     assert.ok(
       error.message.startsWith(`smsVerify: ${option}: expected ${expected}, got ${got}`),
       `${option}: ${inspect(value)}: ${error.message}`,
+    )
+  }
+})
+
+test('What is wrong in a source of receipts is named, and its token never shown.', async () => {
+  for (const [option, receipts, expected, got] of RECEIPT_CASES) {
+    const error = await refusal(withOption(embedded(), 'receipts', receipts))
+    assert.equal(error.code, 'SMS_VERIFY_INVALID_OPTIONS', `${option}: ${inspect(receipts)}`)
+    assert.ok(
+      error.message.startsWith(`smsVerify: ${option}: expected ${expected}, got ${got}`),
+      `${option}: ${inspect(receipts)}: ${error.message}`,
     )
   }
 })
@@ -125,7 +136,14 @@ test('Embedded mode excludes Redis and RabbitMQ, and each of those needs the oth
 
 test('What only the embedded mode has is refused beside Redis and RabbitMQ, not passed over.', async () => {
   const options = { secret: SECRET, countries: 'all', redis: {}, amqp: 'amqp://127.0.0.1:1' }
-  for (const [name, value] of Object.entries({ provider: recordingProvider(), brand: 'Acme' })) {
+  const embeddedOnly = {
+    provider: recordingProvider(),
+    brand: 'Acme',
+    texts: { fr: 'Votre code : {code}' },
+    origin: 'example.com',
+    androidHash: 'FA+9qCX9VSu',
+  }
+  for (const [name, value] of Object.entries(embeddedOnly)) {
     const { code, message } = await refusal({ ...options, [name]: value })
     assert.equal(code, 'SMS_VERIFY_INVALID_OPTIONS')
     assert.match(message, new RegExp(`^smsVerify: ${name}: expected with startConsumer`))
@@ -154,6 +172,25 @@ test('Embedded mode is the default, but in production it has to be written out.'
   assert.equal(await starts(implicit), true)
 })
 
+test('A vendor has one source of receipts, and without routes one that is asked.', async () => {
+  const source = (provider: string) => ({ provider, read: () => [] })
+  const pulled = { ...source('b'), pull: { every: 30, receipts: async () => [] } }
+  const two = await refusal(embedded({ receipts: [source('a'), source('b'), pulled] }))
+  assert.equal(two.code, 'SMS_VERIFY_INVALID_OPTIONS')
+  assert.equal(
+    two.message,
+    'smsVerify: receipts: expected one source for each provider, got two of b',
+  )
+  const unheard = await refusal(embedded({ receipts: [pulled, source('a')], routes: false }))
+  assert.equal(unheard.code, 'SMS_VERIFY_INVALID_OPTIONS')
+  assert.equal(
+    unheard.message,
+    'smsVerify: receipts: expected sources with pull beside routes: false, got a without it',
+  )
+  assert.equal(await starts(embedded({ receipts: [source('a'), pulled] })), true)
+  assert.equal(await starts(embedded({ receipts: [pulled], routes: false })), true)
+})
+
 test('Two limits of one kind have different windows.', async () => {
   const two = (window: number) => [
     { max: 5, window: 60 },
@@ -171,7 +208,8 @@ test('Two limits of one kind have different windows.', async () => {
 test('An option that is there but undefined is an option that is not there.', async () => {
   const names = [
     ...['defaultCountry', 'prefix', 'redis', 'amqp', 'queuePrefix', 'brand', 'purposes'],
-    ...['beforeSend', 'onVerified', 'onDisabled', 'onAlert', 'routes', 'routeOptions'],
+    ...['texts', 'origin', 'androidHash'],
+    ...['beforeSend', 'onVerified', 'onDisabled', 'onAlert', 'routes', 'routeOptions', 'receipts'],
     ...['code', 'code.length', 'code.ttl', 'code.checks', 'proof', 'proof.ttl', 'limits'],
     ...Object.keys(LIMITS.balanced).map((name) => `limits.${name}`),
   ]
@@ -204,13 +242,13 @@ test('The defaults are those of the documentation.', () => {
       { max: 10, window: 86_400 },
     ],
     ip: [
-      { max: 10, window: 600, share: 0.5 },
-      { max: 30, window: 86_400, share: 0.5 },
+      { max: 30, window: 600, share: 1 },
+      { max: 60, window: 86_400, share: 1 },
     ],
     prefix: [{ max: 20, window: 3600, share: 0.5 }],
     country: false,
     total: false,
-    failedChecksPerIp: [{ max: 30, window: 600 }],
+    failedChecksPerIp: [{ max: 30, window: 600, share: 0.5 }],
     prices: {},
     conversion: { below: 0.2, sends: 100 },
   })

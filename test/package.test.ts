@@ -1,11 +1,23 @@
 /** The package as its users get it: packed, installed into an empty project, imported, required, type-checked, run. */
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
+import { gzipSync } from 'node:zlib'
+import {
+  build,
+  CONSUMER,
+  connected,
+  deleteQueues,
+  newPhone,
+  newQueuePrefix,
+  SECRET,
+  until,
+} from './helper.ts'
 
 const run = promisify(execFile)
 const ROOT = resolve('.')
@@ -14,10 +26,9 @@ let project: string
 
 before(async () => {
   project = await mkdtemp(join(tmpdir(), 'sms-verify-package-'))
-  const tsc = join(ROOT, 'node_modules/typescript/bin/tsc')
   const build = join(project, 'build')
   // Built beside the checkout, not in it: another test run must not find it half done.
-  await run(process.execPath, [tsc, '-p', ROOT, '--outDir', join(build, 'dist')])
+  await run(process.execPath, ['--import', 'tsx', 'build.ts', join(build, 'dist')])
   const manifest = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
   // The checks of publishing have nothing to do with what is in the package.
   await writeFile(join(build, 'package.json'), JSON.stringify({ ...manifest, scripts: {} }))
@@ -89,13 +100,87 @@ test('require works, with the named export and with the whole', async () => {
   assert.match(output, /^function$/m)
 })
 
+test('the client is two small files that can be imported where there is no browser', async () => {
+  const output = await node(
+    'client.mjs',
+    `import { createVerification } from 'fastify-sms-verify/client'
+     import { SmsVerifyElement } from 'fastify-sms-verify/client/element'
+     console.log(createVerification().state.status, typeof SmsVerifyElement)`,
+  )
+  assert.equal(output, 'idle function\n')
+  const folder = join(project, 'node_modules', 'fastify-sms-verify', 'dist', 'client')
+  const size = async (file: string) => gzipSync(await readFile(join(folder, file))).length
+  assert.ok((await size('index.js')) < 4096)
+  assert.ok((await size('element.js')) < 6144)
+})
+
+test('what an app loads has no test runner in it', async () => {
+  const load = (entries: string[]) =>
+    node(
+      'load.mjs',
+      `${entries.map((entry) => `await import('fastify-sms-verify${entry}')`).join('\n')}
+       console.log(process.moduleLoadList.some((name) => name.includes('test_runner')))`,
+    )
+  assert.equal(await load(['', '/consumer', '/providers']), 'false\n')
+  assert.equal(await load(['/testing']), 'true\n')
+})
+
+test('the examples of docs/testing.md run', async () => {
+  const text = await readFile(join(ROOT, 'docs/testing.md'), 'utf8')
+  const examples = [...text.matchAll(/```js\n\/\/ (\S+\.mjs)\n(.*?)```/gs)]
+  const names = examples.map(([, name = '']) => name)
+  for (const [, name = '', program = ''] of examples) await writeFile(join(project, name), program)
+  const tests = names.filter((name) => name.endsWith('.test.mjs'))
+  assert.deepEqual(tests, [
+    'app.test.mjs',
+    'consumer.test.mjs',
+    'receipts.test.mjs',
+    'pigeon.test.mjs',
+  ])
+  const { NODE_TEST_CONTEXT: _outerRunner, ...env } = process.env
+  for (const name of tests) {
+    const args = ['--test-reporter=tap', name]
+    const { stdout } = await run(process.execPath, args, { cwd: project, env })
+    assert.match(stdout, /^# pass [1-9]/m)
+  }
+  await deleteQueues('test-docs')
+})
+
+test('the consumer that docs/testing.md starts from the command line writes down what it would send', async (t) => {
+  const queuePrefix = newQueuePrefix()
+  const binary = join(project, 'node_modules', 'fastify-sms-verify', 'dist', 'cli.js')
+  const args = [binary, '--provider', './fake.mjs', '--queue-prefix', queuePrefix]
+  const env = {
+    ...process.env,
+    REDIS_URL: CONSUMER.redis,
+    AMQP_URL: CONSUMER.amqp,
+    SMS_VERIFY_SECRET: SECRET,
+  }
+  const consumer = spawn(process.execPath, args, { cwd: project, env, stdio: 'ignore' })
+  t.after(async () => {
+    consumer.kill()
+    await once(consumer, 'exit')
+  })
+  const app = await build(t, connected({ queuePrefix }))
+  const phone = newPhone()
+  const { id } = await app.smsVerify.send({ phone })
+  const inbox = () => readFile(join(project, 'inbox.jsonl'), 'utf8').catch(() => '')
+  await until('the SMS', async () => (await inbox()).endsWith('\n'), 60_000)
+  const sms = JSON.parse(await inbox())
+  assert.equal(sms.phone, phone)
+  assert.equal((await app.smsVerify.verify({ id, code: sms.code })).phone, phone)
+})
+
 test('the types are there', async () => {
   await writeFile(
     join(project, 'use.mts'),
     `import Fastify from 'fastify'
      import { smsVerify, type SmsVerifyErrorCode } from 'fastify-sms-verify'
      import { startConsumer, type Consumer } from 'fastify-sms-verify/consumer'
+     import { createVerification, type VerificationState } from 'fastify-sms-verify/client'
+     import type { SmsVerifyElement } from 'fastify-sms-verify/client/element'
      import { ronglianProvider, type SmsProvider } from 'fastify-sms-verify/providers'
+     import { fakeProvider, testHttpProvider, type Act } from 'fastify-sms-verify/testing'
      const app = Fastify()
      await app.register(smsVerify, { secret: 's', countries: ['CN'] })
      // @ts-expect-error: countries are required
@@ -104,7 +189,15 @@ test('the types are there', async () => {
      const provider: SmsProvider = ronglianProvider({ accountSid: '', authToken: '', appId: '', templateId: '' })
      const consumer: Consumer = await startConsumer({ amqp: '', redis: '', secret: '', provider })
      export const code: SmsVerifyErrorCode = 'SMS_VERIFY_GONE'
-     export { consumer, proof }`,
+     const state: VerificationState = await createVerification({ baseUrl: '/sms' }).send('')
+     const element: SmsVerifyElement = document.createElement('sms-verify')
+     // @ts-expect-error: a wrong code has no time to wait
+     if (state.error?.code === 'SMS_VERIFY_WRONG_CODE') state.error.retryAfter
+     const act: Act = { answer: 'retry', first: true }
+     const fake: SmsProvider = fakeProvider({ failures: { share: 0.3, acts: [act, 'throws'] } })
+     // @ts-expect-error: no such act
+     fakeProvider().next('busy')
+     export { consumer, proof, element, fake, testHttpProvider }`,
   )
   const options = [
     '--noEmit',

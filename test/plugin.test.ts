@@ -206,14 +206,18 @@ test('The OpenAPI description has every route with each status it can answer wit
     ['post /sms/send', '202 400 403 410 413 415 429 500 503'],
     ['post /sms/verify', '200 400 410 413 415 422 429 500 503'],
     ['get /sms/{id}', '200 400 410 500 503'],
+    ['get /sms/{id}/events', '200 400 410 500 503'],
   ])
   for (const operation of Object.values(paths).flatMap((methods) => Object.values(methods))) {
     assert.deepEqual(operation.tags, ['sms'])
     assert.match(operation.summary, /^[A-Z]/)
     for (const [status, response] of Object.entries(operation.responses)) {
       assert.ok(response.description, status)
-      const type = status < '300' ? 'application/json' : 'application/problem+json'
-      assert.deepEqual(Object.keys(response.content), [type])
+      const [type = ''] = Object.keys(response.content)
+      const expected =
+        status < '300' ? /^(application\/json|text\/event-stream)$/ : /^application\/problem\+json$/
+      assert.match(type, expected)
+      if (type === 'text/event-stream') continue
       const { properties } = response.content[type]?.schema ?? {}
       assert.ok(properties && Object.keys(properties).length >= 3, status)
     }

@@ -20,6 +20,8 @@ export interface Proxy {
   delay: number
   /** Resets the first connection on which one side has said that many bytes, after these have passed; once. */
   cutAt: { from: Side; bytes: number } | undefined
+  /** Everything that both sides have said, if it is to be kept. */
+  heard: Buffer[] | undefined
   /** Puts bytes of its own behind what the client of each connection has said. */
   say(bytes: Buffer): void
   /** While frozen nothing passes, no end of a connection either; thawed, everything that waited does, as TCP would. */
@@ -69,6 +71,7 @@ export async function openProxy(address: string): Promise<Proxy> {
     from.on('data', (chunk) => {
       const before = passed
       passed += chunk.length
+      proxy.heard?.push(chunk)
       if (side === 'server' ? proxy.mute : proxy.deaf) return
       const { cutAt } = proxy
       if (cutAt?.from === side && passed >= cutAt.bytes) {
@@ -105,6 +108,7 @@ export async function openProxy(address: string): Promise<Proxy> {
     deaf: false,
     delay: 0,
     cutAt: undefined,
+    heard: undefined,
     cut() {
       for (const socket of sockets) socket.resetAndDestroy()
     },

@@ -102,6 +102,26 @@ test('A right body under a spelling of the JSON type is taken.', async (t) => {
   }
 })
 
+test('JSON in another charset than UTF-8 answers 415.', async (t) => {
+  const { app } = await start(t, 'embedded')
+  const send = (type: string) =>
+    postText(app, '/sms/send', JSON.stringify({ phone: newPhone() }), type)
+  for (const charset of [
+    'utf-16',
+    'latin1',
+    'utf-7',
+    'utf8x',
+    '"utf-16"',
+    'utf-16; charset=utf-8',
+  ]) {
+    const answer = await send(`application/json; charset=${charset}`)
+    assertProblem(answer, 415, 'SMS_VERIFY_INVALID_REQUEST')
+  }
+  for (const charset of ['utf-8', 'UTF-8', '"utf-8"']) {
+    assert.equal((await send(`application/json;Charset=${charset}`)).statusCode, 202)
+  }
+})
+
 test('Parsers and validators of the host do not reach the routes.', async (t) => {
   const app = Fastify()
   t.after(() => app.close())

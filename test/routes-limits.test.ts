@@ -51,6 +51,56 @@ for (const mode of MODES) {
     assert.equal(elsewhere.statusCode, 200)
   })
 
+  test(`${mode}: A crowd with right codes behind one address is let in, whatever else comes from there.`, async (t) => {
+    const failedChecksPerIp = { max: 5, window: newWindow() }
+    const { app, provider } = await start(t, mode, { limits: { ...UNLIMITED, failedChecksPerIp } })
+    const crowd = await Promise.all(
+      Array.from({ length: 60 }, async () => {
+        const { id } = (await send(app, { phone: newPhone() })).json()
+        return { id, code: await codeOf(provider, id) }
+      }),
+    )
+    let going = true
+    const junk = Array.from({ length: 40 }, async () => {
+      while (going) await verify(app, { id: 'A'.repeat(24), code: '000000' })
+    })
+    const answers = await Promise.all(crowd.map((each) => verify(app, each)))
+    going = false
+    await Promise.all(junk)
+    assert.deepEqual([...new Set(answers.map(({ statusCode }) => statusCode))], [200])
+  })
+
+  test(`${mode}: Of parallel wrong codes from one address no more are looked at than may be.`, async (t) => {
+    const failedChecksPerIp = { max: 5, window: newWindow() }
+    const { app, provider } = await start(t, mode, { limits: { ...UNLIMITED, failedChecksPerIp } })
+    const begun = await Promise.all(
+      Array.from({ length: 30 }, async () => {
+        const { id } = (await send(app, { phone: newPhone() })).json()
+        return { id, code: wrongCode(await codeOf(provider, id)) }
+      }),
+    )
+    const answers = await Promise.all(begun.map((each) => verify(app, each)))
+    const wrong = answers.filter(({ statusCode }) => statusCode === 422)
+    assert.equal(wrong.length, 5)
+    assert.equal(answers.filter(({ statusCode }) => statusCode === 429).length, 25)
+  })
+
+  test(`${mode}: The limit on wrong codes from one address grows with the right ones.`, async (t) => {
+    const failedChecksPerIp = { max: 2, window: newWindow(), share: 0.5 }
+    const { app, provider } = await start(t, mode, { limits: { ...UNLIMITED, failedChecksPerIp } })
+    async function codeFor(): Promise<{ id: string; code: string }> {
+      const { id } = (await send(app, { phone: newPhone() })).json()
+      return { id, code: await codeOf(provider, id) }
+    }
+    for (let i = 0; i < 6; i++) assert.equal((await verify(app, await codeFor())).statusCode, 200)
+    const { id, code } = await codeFor()
+    const guess = () => verify(app, { id, code: wrongCode(code) })
+    // Three, which is half of six; the last right one is noted a moment after its answer.
+    for (let i = 0; i < 2; i++) assert.equal((await guess()).statusCode, 422)
+    await until('the third', async () => (await guess()).statusCode === 422)
+    assert.equal((await guess()).statusCode, 429)
+  })
+
   test(`${mode}: A success gives back what its sends took from the budgets.`, async (t) => {
     const window = newWindow()
     const limits = { ...UNLIMITED, total: { max: 2, window }, ip: { max: 2, window } }
@@ -105,6 +155,9 @@ test('An address is one IPv4 address, however written, or one /64 of IPv6.', asy
   })
   const same = [
     ['192.0.2.1', '::ffff:192.0.2.1', '::ffff:c000:201'],
+    ['198.51.100.7', '198.51.100.7:40001', '198.51.100.7:40002', '[::ffff:198.51.100.7]:1'],
+    ['[2001:db8:7::1]', '[2001:db8:7::2]:443', '2001:db8:7::3'],
+    ['unknown', 'no address', '_hidden', '203.0.113.5:x', '203.0.113.5, 203.0.113.6'],
     ['2001:db8::1', '2001:db8:0:0:ffff:ffff:ffff:ffff', '2001:0DB8::2'],
   ]
   for (const [first, ...others] of same) {

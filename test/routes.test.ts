@@ -175,8 +175,28 @@ for (const mode of MODES) {
       const { id } = (await send(app, { phone: newPhone(), locale: 'en-GB' })).json()
       await codeOf(provider, id)
       const message = provider.messages.find((message) => message.id === id)
-      assert.equal(message?.locale, 'en-GB')
-      assert.match(message?.text ?? '', /is your verification code/)
+      assert.deepEqual(message?.locales, ['en-GB'])
+      assert.match(message?.text ?? '', /is your code/)
+    })
+
+    await t.test('Without one it is what Accept-Language says, best first.', async () => {
+      for (const [header, locale, locales, text] of [
+        ['fr, en;q=0.5, zh;q=0.4', undefined, ['fr', 'en', 'zh'], /is your code/],
+        ['zh;q=0.9, en', undefined, ['en', 'zh'], /is your code/],
+        ['en', 'zh-HK', ['zh-HK'], /您的验证码是/],
+        ['*, {code} {{7*7}} http://evil.example', undefined, [], /您的验证码是\d{6}，/],
+        ['', undefined, [], /您的验证码是/],
+      ] as const) {
+        const headers = { 'accept-language': header }
+        const payload = { phone: newPhone(), ...(locale && { locale }) }
+        const answer = await app.inject({ method: 'POST', url: '/sms/send', payload, headers })
+        assert.equal(answer.statusCode, 202)
+        const { id } = answer.json()
+        await codeOf(provider, id)
+        const message = provider.messages.find((message) => message.id === id)
+        assert.deepEqual(message?.locales, locales, header)
+        assert.match(message?.text ?? '', text, header)
+      }
     })
 
     await t.test(
@@ -251,6 +271,8 @@ for (const mode of MODES) {
       expiresIn: 0,
       resendIn: 0,
       checksLeft: 0,
+      // The consumer sends nothing with less than 30 s left; the embedded one has sent it in time.
+      ...(mode === 'connected' && { reason: 'late' }),
     })
   })
 }

@@ -6,8 +6,10 @@ import { constants } from 'node:os'
 import { basename, dirname } from 'node:path'
 import { compile } from './compiled.ts'
 import { startGuard } from './services/guard.ts'
+import type { RabbitMQ } from './services/rabbitmq.ts'
 import type { Endpoint } from './services/service.ts'
-import { startServices } from './services.ts'
+import { type Services, startServices } from './services.ts'
+import { createUsers } from './users.ts'
 
 const FOLDER = 'test'
 
@@ -16,6 +18,9 @@ const SOURCE_MAPS = '--enable-source-maps'
 
 /** A test that hangs fails; and several files at once, since most of a test is waiting. */
 const LIMITS = ['--test-timeout=180000', '--test-concurrency=3']
+
+/** Of the queues, as each test has its own. */
+const ANY_PREFIX = '[a-z0-9-]+'
 
 /** Seconds the tests get to end once they have been interrupted. */
 const GRACE = 10
@@ -34,7 +39,11 @@ async function main(args: string[]): Promise<number> {
     report(services.redis)
     report(services.rabbitmq)
     await using program = await prepare(files)
-    const variables = { REDIS_URL: services.redis.url, AMQP_URL: services.rabbitmq.url }
+    const variables = {
+      REDIS_URL: services.redis.url,
+      AMQP_URL: services.rabbitmq.url,
+      ...(await users(services)),
+    }
     const runner = [...program.flags, '--test', ...LIMITS, ...args.slice(split + 1)]
     return await runTests([...runner, ...program.files], variables, interruption)
   } catch (error) {
@@ -63,11 +72,12 @@ function expand(patterns: string[]): string[] {
     .filter((name) => name.endsWith('.test.ts'))
     .map((name) => `${FOLDER}/${name.replaceAll('\\', '/')}`)
     .sort()
-  // A plain run leaves out what a folder sets apart, such as long suites.
-  if (patterns.length === 0) return all.filter((file) => dirname(file) === FOLDER)
+  // What a folder sets apart, such as the tests in a browser, is run by its path only.
+  const ours = all.filter((file) => dirname(file) === FOLDER)
+  if (patterns.length === 0) return ours
   const chosen = patterns.flatMap((pattern) => {
     if (pattern.endsWith('.ts') && existsSync(pattern)) return [pattern]
-    const matching = all.filter((file) => matches(file, pattern))
+    const matching = (pattern.includes('/') ? all : ours).filter((file) => matches(file, pattern))
     if (matching.length === 0) throw new Error(`No test file matches "${pattern}"`)
     return matching
   })
@@ -99,6 +109,22 @@ async function prepare(files: string[]): Promise<Program> {
     flags: [SOURCE_MAPS],
     files: files.map((file) => `${compiled.folder}/${file.replace(/ts$/, 'js')}`),
     [Symbol.asyncDispose]: () => compiled[Symbol.asyncDispose](),
+  }
+}
+
+/** What the programs under test may do is what docs/least-privilege.md says, where the services are ours to change. */
+async function users({ redis, rabbitmq }: Services): Promise<Record<string, string>> {
+  if (!('stop' in redis) || !('control' in rabbitmq)) return {}
+  const { web, consumer } = await createUsers({
+    redis,
+    rabbitmq: rabbitmq as RabbitMQ,
+    queuePrefix: ANY_PREFIX,
+  })
+  return {
+    WEB_REDIS_URL: web.redis,
+    WEB_AMQP_URL: web.amqp,
+    CONSUMER_REDIS_URL: consumer.redis,
+    CONSUMER_AMQP_URL: consumer.amqp,
   }
 }
 

@@ -4,11 +4,14 @@ import Fastify, { type FastifyServerOptions } from 'fastify'
 import { Redis } from 'ioredis'
 import { startConsumer } from '../src/consumer.ts'
 import { smsVerify } from '../src/plugin.ts'
-import { warnOfPlaintext } from '../src/start-checks.ts'
+import type { SmsProvider } from '../src/providers/provider.ts'
+import { warnOfPlaintext, warnOfTexts } from '../src/start-checks.ts'
+import { createComposer, type TextOptions } from '../src/text.ts'
 import {
   AMQP_URL,
   build,
   connected,
+  consume,
   createLog,
   embedded,
   newQueuePrefix,
@@ -30,6 +33,8 @@ test('A trustProxy with which the limits by IP do not hold is refused at the sta
       message: new RegExp(`^smsVerify: Fastify's trustProxy: expected .*; got ${trustProxy}, `),
     })
   }
+  const everybody = () => true
+  await assert.rejects(startWith(everybody), /trustProxy: .* got a function that trusts anybody, /)
   const firstHop = (_address: string, hop: number) => hop === 0
   for (const trustProxy of [false, '10.0.0.0/8', ['10.0.0.0/8', '192.0.2.1'], firstHop]) {
     await startWith(trustProxy)
@@ -115,4 +120,95 @@ test('In production a plain URL to another machine is warned about.', (t) => {
     [],
   )
   assert.deepEqual(warned({ redis: { host: 'cache.example' } }), [])
+})
+
+function warnings(options: TextOptions, text?: SmsProvider['text']): Record<string, unknown>[] {
+  const { logger, lines } = createLog()
+  const provider = { ...recordingProvider(), ...(text && { text }) }
+  warnOfTexts(createComposer('test', options), { ...options, providers: [provider] }, logger)
+  return lines.map(({ level, message, ...fields }) => ({ level, ...fields }))
+}
+
+test('The built-in texts need one SMS each, also with a brand, an origin and a hash.', () => {
+  const all = { brand: 'Acme', origin: 'example.com', androidHash: 'FA+9qCX9VSu' }
+  assert.deepEqual(warnings({}), [])
+  assert.deepEqual(warnings({ brand: '某某公司' }), [])
+  assert.deepEqual(warnings({ brand: '某某公司' }, 'mainland'), [])
+  assert.deepEqual(
+    warnings({ ...all, brand: 'Acme Inc.' }).map(({ locale }) => locale),
+    ['zh'],
+  )
+  assert.deepEqual(warnings({ brand: 'Acme Inc.', origin: 'example.com' }), [])
+})
+
+test('A text that may need more than one SMS is warned about, with what it was counted as.', () => {
+  const level = 'warn'
+  const event = 'options.segments'
+  const english = (length: number) => ({ en: { login: `{code}${'x'.repeat(length - 10)}` } })
+  assert.deepEqual(warnings({ texts: english(160) }), [])
+  const of = { level, event, locale: 'en', purpose: 'login' }
+  assert.deepEqual(warnings({ texts: english(161) }), [
+    { ...of, encoding: 'GSM-7', units: 161, segments: 2 },
+  ])
+  assert.deepEqual(warnings({ texts: english(70) }, 'mainland'), [])
+  assert.deepEqual(warnings({ texts: english(71) }, 'mainland'), [
+    { ...of, encoding: 'UCS-2', units: 71, segments: 2 },
+  ])
+  assert.deepEqual(warnings({ texts: { fr: `{code}${'ç'.repeat(61)}` } }), [
+    { ...of, locale: 'fr', purpose: 'default', encoding: 'UCS-2', units: 71, segments: 2 },
+  ])
+})
+
+test('A text that is too long for Android is warned about where there is a hash.', () => {
+  const texts = { en: `{code}${'x'.repeat(117)}` }
+  assert.deepEqual(warnings({ texts, androidHash: 'FA+9qCX9VSu' }), [])
+  const longer = { en: `${texts.en}x` }
+  assert.deepEqual(warnings({ texts: longer }), [])
+  assert.deepEqual(warnings({ texts: longer, androidHash: 'FA+9qCX9VSu' }), [
+    {
+      level: 'warn',
+      event: 'options.android',
+      locale: 'en',
+      purpose: 'default',
+      bytes: 141,
+      max: 140,
+    },
+  ])
+})
+
+test('What only a text would have is warned about where a template is sent.', () => {
+  assert.deepEqual(
+    warnings({ texts: { en: `{code}${'x'.repeat(200)}` }, origin: 'a.b' }, 'template'),
+    [
+      {
+        level: 'warn',
+        event: 'options.template',
+        provider: 'recording',
+        unused: ['texts', 'origin'],
+      },
+    ],
+  )
+  assert.deepEqual(warnings({}, 'template'), [])
+})
+
+test('Both halves that send warn at their start; the embedded one knows how long a code is.', async (t) => {
+  const texts = { en: `{code}${'x'.repeat(153)}` }
+  const { logger, lines } = createLog()
+  const provider = recordingProvider()
+  await consume(t, { queuePrefix: newQueuePrefix(), provider, logger, texts })
+  const units = lines.filter(({ event }) => event === 'options.segments').map((line) => line.units)
+  assert.deepEqual(units, [163])
+  for (const [length, counted] of [
+    [7, []],
+    [8, [161]],
+  ] as const) {
+    const warned: unknown[] = []
+    const write = (line: string) => {
+      const { event, units } = JSON.parse(line)
+      if (event === 'options.segments') warned.push(units)
+    }
+    const options = embedded({ texts, code: { length } })
+    await build(t, options, { logger: { level: 'warn', stream: { write } } })
+    assert.deepEqual(warned, counted)
+  }
 })

@@ -84,7 +84,8 @@ export const claimOf = (
   id,
   version: 1,
   attempt: 1,
-  holder: random(36),
+  maxAttempt: 4,
+  holder: random(8),
   minRemaining: 0,
   lease: 60_000,
   again: true,
@@ -242,7 +243,7 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
   })
 
   it('80 % and 100 % of a budget are told once in a window.', async ({ store, advance }) => {
-    const [other, budget] = [budgetOf(100), budgetOf(10, 500)]
+    const [other, budget] = [budgetOf(100), budgetOf(10, 1000)]
     const spend = async () => expect('spent', store.spend([other, budget]))
     const told = []
     let last = 0
@@ -260,7 +261,7 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
 
     for (const _ of times(3, Number)) {
       await expect('wait', store.spend([other, budget]))
-      await advance(170)
+      await advance(340)
     }
     const again = []
     for (const _ of times(10, Number)) again.push(...(await spend()).reached)
@@ -364,6 +365,85 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
       await store.refund([budget], at, true)
       await advance(25)
     }
+  })
+
+  // Purses
+
+  const sendPurse = (budgets: Budget[], soft = false) => ({ budgets, soft, ip: 'A' })
+
+  it('What is issued takes from its purse, and what is refused takes nothing.', async ({
+    store,
+  }) => {
+    const budgets = [budgetOf(3), budgetOf(2)]
+    const policy = { ...freePolicy, cooldown: [60_000] }
+    const request = newRequest()
+    const { taken } = await expect('issued', store.issue(request, policy, sendPurse(budgets)))
+    assert.ok(taken && taken.at > 0)
+    assert.deepEqual([taken.reached, taken.over], [[], []])
+    const again = newRequest({ phone: request.phone })
+    await expect('wait', store.issue(again, policy, sendPurse(budgets)))
+    await expect('free', store.issue(newRequest({ dryRun: true }), policy, sendPurse(budgets)))
+    const { budgets: used } = await store.usage(budgets)
+    assert.deepEqual(
+      used.map(({ unverified }) => unverified),
+      [1, 1],
+    )
+  })
+
+  it('What a purse has too little for is not issued, and says which budget it was.', async ({
+    store,
+  }) => {
+    const budgets = [budgetOf(9), budgetOf(1)]
+    await expect('issued', store.issue(newRequest(), freePolicy, sendPurse(budgets)))
+    const request = newRequest()
+    const refused = await expect('exhausted', store.issue(request, freePolicy, sendPurse(budgets)))
+    assert.equal(refused.budget, 1)
+    assert.ok(refused.wait > 0)
+    await expect('gone', store.status(request.id, freePolicy))
+    assert.equal((await store.usage(budgets)).budgets[0]?.unverified, 1)
+    const { taken } = await expect(
+      'issued',
+      store.issue(request, freePolicy, sendPurse(budgets, true)),
+    )
+    assert.deepEqual(taken?.over, [1])
+  })
+
+  it('A success gives back by what a send has taken from its purse.', async ({ store }) => {
+    const budgets = [budgetOf(1)]
+    const request = newRequest()
+    const { taken } = await expect('issued', store.issue(request, freePolicy, sendPurse(budgets)))
+    const { spent } = await expect('verified', store.check(rightCheck(request), freePolicy))
+    assert.deepEqual(spent, [{ at: taken?.at, ip: 'A' }])
+    await store.refund(budgets, spent[0]?.at ?? 0, true)
+    await expect('issued', store.issue(newRequest(), freePolicy, sendPurse(budgets)))
+  })
+
+  it('Of parallel sends as many are issued as their purse has units.', async ({ store }) => {
+    const purse = sendPurse([budgetOf(20)])
+    const verdicts = await all(60, () => store.issue(newRequest(), freePolicy, purse))
+    assert.deepEqual([count('issued', verdicts), count('exhausted', verdicts)], [20, 40])
+  })
+
+  it('A wrong check takes from its purse; one that is right or over does not.', async ({
+    store,
+  }) => {
+    const growing = { ...budgetOf(2), share: 1 }
+    const purse = { budgets: [growing], soft: false }
+    const [request, other] = [newRequest(), newRequest()]
+    await store.issue(request, freePolicy)
+    await store.issue(other, freePolicy)
+    await expect('gone', store.check(wrongCheck(newRequest()), freePolicy, purse))
+    await expect('wrong', store.check(wrongCheck(request), freePolicy, purse))
+    await expect('verified', store.check(rightCheck(other), freePolicy, purse))
+    await expect('wrong', store.check(wrongCheck(request), freePolicy, purse))
+    const refused = await expect('exhausted', store.check(rightCheck(request), freePolicy, purse))
+    assert.equal(refused.budget, 0)
+    assert.ok(refused.wait > 0 && refused.wait <= growing.window * (61 / 60))
+    const soft = await expect(
+      'wrong',
+      store.check(wrongCheck(request), freePolicy, { ...purse, soft: true }),
+    )
+    assert.deepEqual([soft.checksLeft, soft.over], [2, [0]])
   })
 
   // Tokens
@@ -841,7 +921,7 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     await store.retract({ id, version: 2, phone })
     assert.equal((await expect('known', store.status(id, freePolicy))).status, 'sending')
     await expect('busy', store.claim(claimOf(request)))
-    assert.equal(await store.complete({ ...claim, result: 'sent' }), true)
+    assert.equal(await store.complete({ ...claim, result: 'sent' }), 'recorded')
 
     await store.issue(resendOf(request), freePolicy)
     await store.retract({ id, version: 2, phone })
@@ -1095,9 +1175,9 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     await advance(wait)
     const second = claimOf(request)
     assert.equal((await expect('send', store.claim(second))).again, true)
-    assert.equal(await store.complete({ ...first, result: 'failed' }), false)
+    assert.equal(await store.complete({ ...first, result: 'failed' }), 'taken')
     assert.equal((await expect('send', store.claim(second))).again, true)
-    assert.equal(await store.complete({ ...second, result: 'sent' }), true)
+    assert.equal(await store.complete({ ...second, result: 'sent' }), 'recorded')
   })
 
   it('An unanswered claim is not repeated where that is not wanted.', async (opened) => {
@@ -1111,7 +1191,7 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     for (const _ of times(2, Number)) {
       assert.deepEqual(await store.claim(second), { verdict: 'unanswered' })
     }
-    assert.equal(await store.complete({ ...first, result: 'retry' }), false)
+    assert.equal(await store.complete({ ...first, result: 'retry' }), 'taken')
     const done = { verdict: 'done', result: 'unknown' }
     assert.deepEqual(await store.claim(claimOf(request)), done)
     assert.deepEqual(await store.claim(claimOf(request, { attempt: 2 })), done)
@@ -1138,7 +1218,8 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     for (const _ of times(2, Number)) {
       assert.deepEqual(await store.claim(claim), { verdict: 'expired' })
     }
-    assert.equal((await expect('known', store.status(request.id, policy))).status, 'expired')
+    const { status, reason } = await expect('known', store.status(request.id, policy))
+    assert.deepEqual([status, reason], ['expired', 'late'])
     await expect('gone', store.check(rightCheck(request), policy))
     await expect('issued', store.issue(newRequest({ phone: request.phone }), policy))
   })
@@ -1156,7 +1237,8 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     await expect('expired', store.claim(retry))
     await expect('expired', store.claim(retry))
     await expect('expired', store.claim({ ...retry, minRemaining: 0 }))
-    assert.equal((await expect('known', store.status(request.id, freePolicy))).status, 'failed')
+    const { status, reason } = await expect('known', store.status(request.id, freePolicy))
+    assert.deepEqual([status, reason], ['failed', 'late'])
     await expect('verified', store.check(rightCheck(request), freePolicy))
   })
 
@@ -1206,9 +1288,10 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     const claim = claimOf(request)
     await store.claim(claim)
     await store.check(rightCheck(request), freePolicy)
+    assert.deepEqual(await store.claim(claimOf(request)), { verdict: 'arrived' })
     const done = { verdict: 'done', result: 'sent' }
     assert.deepEqual(await store.claim(claimOf(request)), done)
-    assert.equal(await store.complete({ ...claim, result: 'failed' }), true)
+    assert.equal(await store.complete({ ...claim, result: 'failed' }), 'taken')
     assert.equal((await expect('known', store.status(request.id, freePolicy))).status, 'verified')
   })
 
@@ -1224,7 +1307,7 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
       const claim = claimOf(request)
       await store.claim(claim)
       for (const _ of times(2, Number)) {
-        assert.equal(await store.complete({ ...claim, result }), true)
+        assert.equal(await store.complete({ ...claim, result }), 'recorded')
       }
       assert.equal((await expect('known', store.status(request.id, freePolicy))).status, status)
       assert.deepEqual(await store.claim(claimOf(request)), { verdict: 'done', result })
@@ -1236,6 +1319,84 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     })
   }
 
+  it('There are no more attempts than there may be, whatever a job says.', async ({ store }) => {
+    const request = newRequest()
+    await store.issue(request, freePolicy)
+    for (const attempt of [1, 2, 3, 4]) {
+      const claim = claimOf(request, { attempt })
+      await expect('send', store.claim(claim))
+      await store.complete({ ...claim, result: 'retry' })
+    }
+    for (const attempt of [5, 6, 100]) {
+      const done = { verdict: 'done', result: 'failed' }
+      assert.deepEqual(await store.claim(claimOf(request, { attempt })), done)
+    }
+    await store.issue(resendOf(request), freePolicy)
+    await expect('send', store.claim(claimOf(request, { version: 2 })))
+  })
+
+  it('Why it failed stands in the status until it is sent again or verified.', async (opened) => {
+    const { store, advance } = opened
+    const policy = { ...freePolicy, ttl: 700 }
+    const [verified, expired] = [newRequest(), newRequest()]
+    const known = async ({ id }: IssueRequest) => {
+      const { status, reason } = await expect('known', store.status(id, policy))
+      return [status, reason]
+    }
+    for (const request of [verified, expired]) {
+      await store.issue(request, policy)
+      assert.deepEqual(await known(request), ['queued', undefined])
+      const first = claimOf(request)
+      await store.claim(first)
+      const failed = { result: 'failed', reason: 'recipient' } as const
+      for (const _ of times(2, Number)) await store.complete({ ...first, ...failed })
+      assert.deepEqual(await known(request), ['failed', 'recipient'])
+
+      // As from a dead letter that an operator has replayed.
+      const second = claimOf(request, { attempt: 2 })
+      await store.claim(second)
+      assert.deepEqual(await known(request), ['sending', undefined])
+      await store.complete({ ...second, result: 'retry' })
+      assert.deepEqual(await known(request), ['queued', undefined])
+      const third = claimOf(request, { attempt: 3 })
+      await store.claim(third)
+      await store.complete({ ...third, result: 'failed', reason: 'provider' })
+      assert.deepEqual(await known(request), ['failed', 'provider'])
+    }
+    await expect('verified', store.check(rightCheck(verified), policy))
+    await advance(701)
+    assert.deepEqual(await known(expired), ['failed', 'provider'])
+    assert.deepEqual(await known(verified), ['verified', undefined])
+  })
+
+  it('A resend clears why it failed, and its retraction brings that back.', async ({ store }) => {
+    const request = newRequest()
+    const { id, phone } = request
+    const known = async () => {
+      const { status, reason } = await expect('known', store.status(id, freePolicy))
+      return [status, reason]
+    }
+    await store.issue(request, freePolicy)
+    const claim = claimOf(request)
+    await store.claim(claim)
+    await store.complete({ ...claim, result: 'failed', reason: 'rate' })
+    await store.issue(resendOf(request), freePolicy)
+    assert.deepEqual(await known(), ['queued', undefined])
+    await store.retract({ id, phone, version: 2 })
+    assert.deepEqual(await known(), ['failed', 'rate'])
+  })
+
+  it('A result that comes too late says nothing of why.', async ({ store }) => {
+    const request = newRequest()
+    await store.issue(request, freePolicy)
+    const claim = claimOf(request)
+    await store.claim(claim)
+    await store.check(rightCheck(request), freePolicy)
+    await store.complete({ ...claim, result: 'failed', reason: 'provider' })
+    const { status, reason } = await expect('known', store.status(request.id, freePolicy))
+    assert.deepEqual([status, reason], ['verified', undefined])
+  })
+
   it('A copy of an earlier attempt is a duplicate.', async ({ store }) => {
     const request = newRequest()
     await store.issue(request, freePolicy)
@@ -1245,25 +1406,26 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     await store.claim(claimOf(request, { attempt: 2 }))
     await expect('duplicate', store.claim(claimOf(request)))
     await expect('duplicate', store.claim(first))
-    assert.equal(await store.complete({ ...first, result: 'failed' }), false)
+    assert.equal(await store.complete({ ...first, result: 'failed' }), 'taken')
   })
 
   it('Only the current claim can be completed.', async ({ store }) => {
     const request = newRequest()
     const { id, version, attempt, holder } = claimOf(request)
     const complete = { id, version, attempt, holder, result: 'sent' as const }
-    assert.equal(await store.complete(complete), false)
+    assert.equal(await store.complete(complete), 'gone')
     await store.issue(request, freePolicy)
-    assert.equal(await store.complete(complete), false)
+    // As after a fail-over that has forgotten the claim.
+    assert.equal(await store.complete(complete), 'gone')
     await store.claim({ ...claimOf(request), holder })
-    assert.equal(await store.complete({ ...complete, holder: 'other' }), false)
-    assert.equal(await store.complete({ ...complete, attempt: 2 }), false)
-    assert.equal(await store.complete({ ...complete, version: 2 }), false)
+    assert.equal(await store.complete({ ...complete, holder: 'other' }), 'taken')
+    assert.equal(await store.complete({ ...complete, attempt: 2 }), 'gone')
+    assert.equal(await store.complete({ ...complete, version: 2 }), 'gone')
     await store.issue(resendOf(request), freePolicy)
-    assert.equal(await store.complete(complete), false)
+    assert.equal(await store.complete(complete), 'gone')
     assert.equal((await expect('known', store.status(id, freePolicy))).status, 'queued')
     await store.claim({ ...claimOf(request), holder, version: 2 })
-    assert.equal(await store.complete({ ...complete, version: 2 }), true)
+    assert.equal(await store.complete({ ...complete, version: 2 }), 'recorded')
   })
 
   // Redeem
@@ -1341,6 +1503,7 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     await advance(401)
     const expired = await status()
     assert.deepEqual([expired.status, expired.expiresIn, expired.checksLeft], ['expired', 0, 0])
+    assert.equal(expired.reason, undefined)
     await advance(201)
     assert.deepEqual(await store.status(request.id, policy), { verdict: 'gone' })
   })

@@ -4,9 +4,11 @@
  */
 import fastifyRedis from '@fastify/redis'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Delivery, VerificationErrorCode } from '../src/client/index.ts'
 import { type Consumer, type ConsumerOptions, startConsumer } from '../src/consumer.ts'
 import defaultExport, {
   type Alert,
+  type FailureReason,
   isSmsVerifyError,
   type Redeemed,
   type SendResult,
@@ -20,11 +22,13 @@ import defaultExport, {
   type VerifyResult,
 } from '../src/plugin.ts'
 import {
+  aliyunProvider,
   consoleProvider,
   type Outcome,
   ronglianProvider,
   type SmsMessage,
   type SmsProvider,
+  tencentProvider,
   twilioProvider,
 } from '../src/providers/index.ts'
 
@@ -64,6 +68,9 @@ const all: SmsVerifyOptions = {
   embedded: false,
   provider: consoleProvider(),
   brand: 'Acme',
+  texts: { fr: '{code}', zh: { login: '{code}', default: '{code}' } },
+  origin: 'example.com',
+  androidHash: 'FA+9qCX9VSu',
   purposes: ['login'],
   code: { length: 6, ttl: 300, checks: 5 },
   proof: { ttl: 600 },
@@ -112,11 +119,20 @@ const wrong: SmsVerifyOptions[] = [
   { ...all, beforeSend: () => 'maybe' },
   // @ts-expect-error a verdict has to be given
   { ...all, beforeSend: () => {} },
+  // @ts-expect-error a text is no function
+  { ...all, texts: { fr: () => 'code' } },
   // @ts-expect-error a provider is an object
   { ...all, provider: 'twilio' },
   // @ts-expect-error the schemas are ours
   { ...all, routeOptions: { schema: {} } },
 ]
+
+// The page knows the errors of the routes, and one more.
+same<
+  VerificationErrorCode,
+  Exclude<SmsVerifyErrorCode, 'SMS_VERIFY_INVALID_OPTIONS'> | 'SMS_VERIFY_UNREACHABLE'
+>(true)
+same<Delivery, Exclude<Status, 'expired' | 'verified'>>(true)
 
 // The decorator.
 same<typeof app.smsVerify, SmsVerify>(true)
@@ -137,7 +153,9 @@ async function decorator(): Promise<void> {
   same<Redeemed, { phone: string; purpose: string; verifiedAt: Date }>(true)
   const status = await app.smsVerify.status(sent.id)
   same<typeof status, StatusResult>(true)
-  same<keyof StatusResult, 'status' | 'expiresIn' | 'resendIn' | 'checksLeft'>(true)
+  same<keyof StatusResult, 'status' | 'expiresIn' | 'resendIn' | 'checksLeft' | 'reason'>(true)
+  same<StatusResult['reason'], FailureReason | undefined>(true)
+  same<FailureReason, 'recipient' | 'rate' | 'blocked' | 'provider' | 'late'>(true)
   same<StatusResult['status'], Status>(true)
   same<Status, 'queued' | 'sending' | 'sent' | 'delivered' | 'failed' | 'expired' | 'verified'>(
     true,
@@ -230,6 +248,17 @@ same<SmsMessage['code'], string>(true)
 ronglianProvider({})
 // @ts-expect-error the account is required
 twilioProvider({})
+aliyunProvider({
+  ...{ accessKeyId: 'x', accessKeySecret: 'x', signName: 'x' },
+  templateCode: { zh: { login: 'SMS_1', default: 'SMS_2' }, en: 'SMS_3' },
+  templateParam: { code: '{code}', time: '{minutes}' },
+})
+// @ts-expect-error the signature is required
+aliyunProvider({ accessKeyId: 'x', accessKeySecret: 'x', templateCode: 'SMS_1' })
+const tencent = { secretId: 'x', secretKey: 'x', smsSdkAppId: '1', templateId: '1' }
+tencentProvider(tencent)
+// @ts-expect-error variables go by their order
+tencentProvider({ ...tencent, templateParamSet: {} })
 
 // Beside the plugin that gives the client, its types stay what they are.
 app.register(fastifyRedis, { url: 'redis://x' })

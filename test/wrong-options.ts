@@ -11,13 +11,24 @@ const REDIS = 'a redis:// or rediss:// URL, ioredis options, or an ioredis clien
 const AMQP =
   'an amqp:// or amqps:// URL, an array of them, or connect options; a heartbeat, if any, of 1 to 10 s'
 const QUEUE = 'a name of letters, digits, dots and dashes'
-const PROVIDER = 'a provider: an object with a name and a send function'
+const PROVIDER =
+  'a provider, an object with a name and a send function, or what providerChain answers'
 const BRAND = 'a string of at most 32 characters'
+const TEXTS = 'an object of texts by locale, or by locale and purpose'
+const ORIGIN = "a host name such as 'example.com'"
+const HASH = 'the 11 characters of the app’s hash'
 const PURPOSES = "an array of different names of a-z, 0-9 and '-'"
 const LIMIT = '{ max, window } in whole messages and seconds, an array of them, or false'
+const GROWING =
+  '{ max, window } in whole checks and seconds, with share from 0 to 1 if wanted, an array of them, or false'
 const CONVERSION = '{ below, sends } with a share from 0 to 1 and a whole number, or false'
 const BUDGET =
   "{ max, window } in messages and whole seconds, with share from 0 to 1 and unit 'message' or 'price' if wanted, an array of them, or false"
+
+const SOURCES = 'an array of receipt sources, as twilioReceipts and the others make them'
+const SOURCE_NAME = 'the name of a provider, without what is behind a colon'
+const TOKEN = '20 to 100 characters of A-Z, a-z, 0-9, _ and -'
+const PULL_EVERY = 'seconds above 0 and at most 3600'
 
 const whole = (least: number, most: number) => `a whole number from ${least} to ${most}`
 
@@ -58,7 +69,43 @@ const SHARED: Case[] = [
   ['brand', 5, BRAND, '5'],
   ['brand', '', BRAND, '""'],
   ['brand', 'x'.repeat(33), BRAND, `"${'x'.repeat(33)}"`],
+  ['texts', 'Your code is {code}.', TEXTS, '"Your code is {code}."'],
+  ['texts', { en: 5 }, TEXTS, 'an object'],
+  ['texts', { en: { login: null } }, TEXTS, 'an object'],
+  ...['zh_CN', 'EN', 'zh-hant', 'x', '', '__proto__'].map(
+    (locale): Case => [
+      'texts',
+      JSON.parse(`{"${locale}":"{code}"}`),
+      "locales such as 'fr' or 'zh-Hant'",
+      `"${locale}"`,
+    ],
+  ),
+  ['texts.en', 'Hello', 'a text with {code}', 'one without'],
+  ['texts.en', '{code} {cod}', '{code}, {minutes} and {brand} only', '{cod}'],
+  ['texts.en', '{code} {}', '{code}, {minutes} and {brand} only', '{}'],
+  ['texts.en', '{brand}: {code}', 'brand beside {brand}', 'none'],
+  ['texts.en', '{code} https://example.com', 'a text without a link', 'one with a link'],
+  ['texts.en', '{code} WWW.example.com', 'a text without a link', 'one with a link'],
+  ['texts.en', `{code}${'x'.repeat(495)}`, 'at most 500 characters', '501'],
+  ['origin', 5, ORIGIN, '5'],
+  ...[
+    '',
+    'https://example.com',
+    'example.com/',
+    'example.com:443',
+    'Example.com',
+    'a b',
+    'a..b',
+  ].map((host): Case => ['origin', host, ORIGIN, JSON.stringify(host)]),
+  ...['例え.jp', 'example.com.', '@example.com', 'a #1', 'x'.repeat(254)].map(
+    (host): Case => ['origin', host, ORIGIN, JSON.stringify(host.slice(0, 60))],
+  ),
+  ['androidHash', 'FA+9qCX9VS', HASH, '"FA+9qCX9VS"'],
+  ['androidHash', 'FA+9qCX9VSuu', HASH, '"FA+9qCX9VSuu"'],
+  ['androidHash', 'FA+9qCX9VS ', HASH, '"FA+9qCX9VS "'],
 ]
+
+const source = (provider = 'vendor') => ({ provider, token: 'x'.repeat(20), read: () => [] })
 
 /** Of `SmsVerifyOptions`. */
 export const PLUGIN_CASES: Case[] = [
@@ -114,7 +161,7 @@ export const PLUGIN_CASES: Case[] = [
   ...(
     [
       ['phone', LIMIT],
-      ['failedChecksPerIp', LIMIT],
+      ['failedChecksPerIp', GROWING],
       ['ip', BUDGET],
       ['prefix', BUDGET],
       ['country', BUDGET],
@@ -139,10 +186,45 @@ export const PLUGIN_CASES: Case[] = [
     [name, {}, 'a function', 'an object'],
     [name, null, 'a function', 'null'],
   ]),
+  ['receipts', 'twilio', SOURCES, 'a string of 6 bytes'],
+  ['receipts', source(), SOURCES, 'an object'],
+  ['receipts', [() => []], SOURCES, 'an array of 1'],
+  ['receipts', [null], SOURCES, 'an array of 1'],
   ['routes', 'false', 'a boolean', '"false"'],
   ['routes', 0, 'a boolean', '0'],
   ['routeOptions', true, 'an object of Fastify route options', 'true'],
   ['routeOptions', [], 'an object of Fastify route options', 'an empty array'],
+]
+
+/** Inside of `receipts`: the value is all of them. */
+export const RECEIPT_CASES: Case[] = [
+  ...(
+    [
+      ['provider', undefined, SOURCE_NAME, 'undefined'],
+      ['provider', '', SOURCE_NAME, '""'],
+      ['provider', 'vendor:abroad', SOURCE_NAME, '"vendor:abroad"'],
+      ['provider', 'vendor/x', SOURCE_NAME, '"vendor/x"'],
+      ['read', undefined, 'a function', 'undefined'],
+      ['read', true, 'a function', 'true'],
+      ['token', 'short', TOKEN, 'a string of 5 bytes'],
+      ['token', '', TOKEN, 'a string of 0 bytes'],
+      ['token', 'x'.repeat(19), TOKEN, 'a string of 19 bytes'],
+      ['token', 'x'.repeat(101), TOKEN, 'a string of 101 bytes'],
+      ['token', `${'x'.repeat(20)}/`, TOKEN, 'a string of 21 bytes'],
+      ['token', null, TOKEN, 'null'],
+      ['answer', 'OK', 'an object', '"OK"'],
+      ['pull', true, 'an object', 'true'],
+      ['pull.every', { receipts() {} }, PULL_EVERY, 'undefined'],
+      ['pull.every', { every: 0, receipts() {} }, PULL_EVERY, '0'],
+      ['pull.every', { every: 3601, receipts() {} }, PULL_EVERY, '3601'],
+      ['pull.receipts', { every: 1 }, 'a function', 'undefined'],
+      ['confirm', true, 'a function', 'true'],
+    ] as const
+  ).map(([option, value, expected, got]): Case => {
+    const [name = ''] = option.split('.')
+    return [`receipts.0.${option}`, [{ ...source(), [name]: value }], expected, got]
+  }),
+  ['receipts.1.token', [source('other'), { ...source(), token: 'short' }], TOKEN, 'a string of 5'],
 ]
 
 /** Of `ConsumerOptions`. */

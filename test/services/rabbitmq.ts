@@ -47,7 +47,7 @@ export interface RabbitMQ extends Service {
 /** Where a node finds the others of its cluster. */
 export interface Membership {
   name: string
-  /** All nodes, this one too. */
+  /** The nodes to join, and this one. */
   names: string[]
   /** The port of the epmd that they share. */
   epmd: number
