@@ -1,5 +1,12 @@
 /** A promise with a deadline: nothing that we wait for may keep us waiting for ever. */
 
+/**
+ * Calls back after `ms` milliseconds, but only after what has arrived by then was read: a process that was held up finds
+ * its timers and its sockets due at once, timers first, and would take its own delay for the peer's.
+ */
+export const atDeadline = (ms: number, callback: () => void): NodeJS.Timeout =>
+  setTimeout(() => setImmediate(callback), ms)
+
 /** What the promise comes to, or a rejection that says `message` after `ms` milliseconds. */
 export async function withDeadline<T>(
   promise: Promise<T>,
@@ -8,7 +15,7 @@ export async function withDeadline<T>(
 ): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const deadline = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${message} within ${ms} ms`)), ms)
+    timer = atDeadline(ms, () => reject(new Error(`${message} within ${ms} ms`)))
   })
   return Promise.race([promise, deadline]).finally(() => clearTimeout(timer))
 }

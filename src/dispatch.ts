@@ -1,5 +1,6 @@
 /** Who of the providers sends a message, and what it came to: order, fail-over, rates, health, and one bounded time for all. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { atDeadline } from './deadline.ts'
 import type { ProviderHealth } from './provider-health.ts'
 import type { ProviderChain } from './providers/chain.ts'
 import type { Outcome, OutcomeClass, SmsMessage, SmsProvider } from './providers/provider.ts'
@@ -145,10 +146,10 @@ async function call(provider: SmsProvider, message: SmsMessage, ms: number): Pro
   const abort = new AbortController()
   let timer: NodeJS.Timeout | undefined
   const timeout = new Promise<Outcome>((resolve) => {
-    timer = setTimeout(() => {
+    timer = atDeadline(ms, () => {
       resolve({ class: 'ambiguous', code: 'timeout' })
       abort.abort(new Error(`no answer within ${Math.round(ms)} ms`))
-    }, ms)
+    })
   })
   try {
     const outcome = await Promise.race([provider.send(message, { signal: abort.signal }), timeout])

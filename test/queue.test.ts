@@ -239,8 +239,8 @@ test('a retry queue, the dead queue and the send queue are there again soon afte
     // A hand-over that finds no queue would hold the one place for ever.
     for (let i = 0; i < 2; i++) {
       const before = deliveries.length
-      await until('a job is taken', async () => (await sender.publish(JOB)) === 'done', 5000)
-      await until('it has its retry', () => deliveries.length >= before + 2, 8000)
+      await until('a job is taken', async () => (await sender.publish(JOB)) === 'done', 15_000)
+      await until('it has its retry', () => deliveries.length >= before + 2, 15_000)
     }
   }
   await until('all is up', () => jobs.ready() && sender.ready())

@@ -19,6 +19,9 @@ const SOURCE_MAPS = '--enable-source-maps'
 /** A test that hangs fails; and several files at once, since most of a test is waiting. */
 const LIMITS = ['--test-timeout=180000', '--test-concurrency=3']
 
+/** What failed is said once more at the end. */
+const REPORTER = '--test-reporter=spec'
+
 /** Of the queues, as each test has its own. */
 const ANY_PREFIX = '[a-z0-9-]+'
 
@@ -44,7 +47,9 @@ async function main(args: string[]): Promise<number> {
       AMQP_URL: services.rabbitmq.url,
       ...(await users(services)),
     }
-    const runner = [...program.flags, '--test', ...LIMITS, ...args.slice(split + 1)]
+    const flags = args.slice(split + 1)
+    const reporter = flags.some((flag) => flag.startsWith('--test-reporter')) ? [] : [REPORTER]
+    const runner = [...program.flags, '--test', ...LIMITS, ...reporter, ...flags]
     return await runTests([...runner, ...program.files], variables, interruption)
   } catch (error) {
     if (interruption.aborted) return 128 + constants.signals[interruption.reason as Interrupt]

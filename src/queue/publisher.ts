@@ -1,6 +1,6 @@
 /** The confirmed publisher in RabbitMQ, and the confirmed sending that the subscriber hands over by. */
 import type { ChannelModel, ConfirmChannel, Options } from 'amqplib'
-import { withDeadline } from '../deadline.ts'
+import { atDeadline, withDeadline } from '../deadline.ts'
 import type { Logger } from '../log.ts'
 import { type AmqpAddress, keepConnected } from './connection.ts'
 import { encodeJob, type Publisher, type PublishResult } from './queue.ts'
@@ -86,7 +86,7 @@ export function confirmedSender(channel: ConfirmChannel, fail: (error: Error) =>
     new Promise((resolve) => {
       if (inFlight >= MAX_IN_FLIGHT) return resolve('failed')
       inFlight++
-      const timer = setTimeout(() => resolve('unknown'), CONFIRM_TIMEOUT)
+      const timer = atDeadline(CONFIRM_TIMEOUT, () => resolve('unknown'))
       const onConfirm = (error: Error | null) => {
         clearTimeout(timer)
         inFlight--

@@ -1,4 +1,5 @@
 /** A web server and a consumer under attack, over real sockets, with everything that they say kept for the canary scan. */
+import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Programs } from '../faults/build.ts'
 import { createClient, type Question, type RawAnswer, readJson } from '../faults/client.ts'
@@ -33,6 +34,8 @@ export interface Siege extends AsyncDisposable {
   newIp(): string
   /** All numbers and codes that must not be found anywhere, besides those of the vendor. */
   secrets: { phones: Set<string>; codes: Set<string> }
+  /** Sends as an honest person's page does, which asks again, with the same key, when it cannot be done just now. */
+  sendPatiently(phone: string, from?: From): Promise<Reply>
   /** Begins a verification as an honest person does, from an address of its own. */
   begin(phone?: string, from?: From): Promise<Begun>
   /** The newest code that the vendor took for a number. */
@@ -66,6 +69,7 @@ export async function openSiege(attack: Attack, options: SiegeOptions): Promise<
     ...SETTING,
     consumers: 1,
     proxied: true,
+    durable: false,
     options: { code: CODE, ...attack.options },
     logLevel: { server: attack.logLevel ?? 'trace', consumer: 'trace' },
   })
@@ -117,11 +121,15 @@ export async function openSiege(attack: Attack, options: SiegeOptions): Promise<
       const n = addresses++
       return `10.${(n >> 16) & 255}.${(n >> 8) & 255}.${n & 255}`
     },
+    sendPatiently(phone, from) {
+      const headers = { ...from?.headers, 'idempotency-key': randomUUID() }
+      return patiently(() => siege.send({ phone }, { ...from, headers }))
+    },
     async begin(phone = siege.newPhone(), from) {
       const before = smsTo(phone)
-      const { status, body } = await sendPatiently(phone, from)
+      const { status, body } = await siege.sendPatiently(phone, from)
       if (status !== 202) throw new Error(`an honest send was answered with ${status}`)
-      if (!(await eventually(() => smsTo(phone) > before, 10_000))) throw new Error('no SMS')
+      if (!(await eventually(() => smsTo(phone) > before, 30_000))) throw new Error('no SMS')
       return { id: String(body.id), phone, code: await siege.codeOf(phone) }
     },
     async codeOf(phone) {
@@ -141,18 +149,18 @@ export async function openSiege(attack: Attack, options: SiegeOptions): Promise<
     },
   }
 
-  /** As a person does who is told that it cannot be done just now. */
-  async function sendPatiently(phone: string, from?: From): Promise<Reply> {
-    for (let left = 3; ; left--) {
-      const reply = await siege.send({ phone }, from)
-      if (reply.status !== 503 || left === 0) return reply
-      await sleep(1000)
-    }
-  }
-
   const smsTo = (phone: string) =>
     world.vendor.received.filter((sms) => sms.phone === phone && sms.accepted).length
   return siege
+}
+
+/** Asks again when it cannot be done just now, as on a busy machine. */
+export async function patiently(ask: () => Promise<Reply>): Promise<Reply> {
+  for (let left = 10; ; left--) {
+    const reply = await ask()
+    if (reply.status !== 503 || left === 0) return reply
+    await sleep(1000)
+  }
 }
 
 /** Runs so many at once until all are done. */

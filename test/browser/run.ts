@@ -23,7 +23,8 @@ async function main(words: string[]): Promise<number> {
     const all = readdirSync(FOLDER).filter((name) => name.endsWith('.test.ts'))
     const files = all.filter((name) => words.every((word) => name.includes(word)))
     if (files.length === 0) throw new Error(`No file of ${FOLDER} matches ${words.join(' ')}`)
-    const args = ['--import', 'tsx', '--test', '--test-timeout=120000', '--test-concurrency=1']
+    const limits = ['--test-timeout=120000', '--test-concurrency=1']
+    const args = ['--import', 'tsx', '--test', '--test-reporter=spec', ...limits]
     return await node([...args, ...files.map((name) => join(FOLDER, name))], {
       CHROMIUM_PATH,
       CLIENT_FOLDER: join(folder, 'client'),

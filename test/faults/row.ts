@@ -73,6 +73,7 @@ export const SETTING: Setting = {
   concurrency: 64,
   ttl: 300,
   options: { limits: UNLIMITED },
+  durable: true,
   logLevel: { server: 'warn', consumer: 'info' },
   proxied: false,
   serverClock: 0,
