@@ -246,6 +246,18 @@ test('a retry queue, the dead queue and the send queue are there again soon afte
   await until('all is up', () => jobs.ready() && sender.ready())
 })
 
+test('a queue that somebody deleted is not declared again before RabbitMQ has told its consumers', async (t) => {
+  const queuePrefix = newQueuePrefix()
+  const sender = await publisher(t, { queuePrefix })
+  const { channel } = await openBroker(t)
+  channel.on('error', () => {})
+  await channel.deleteQueue(`${queuePrefix}.send`)
+  assert.equal(await sender.publish(JOB), 'failed')
+  await sleep(500)
+  await assert.rejects(channel.checkQueue(`${queuePrefix}.send`), /404/)
+  await until('it takes jobs', async () => (await sender.publish(JOB)) === 'done')
+})
+
 test('a delivery in hand when its channel is lost is not acknowledged on another one', async (t) => {
   const queuePrefix = newQueuePrefix()
   const proxy = await startProxy(t, AMQP_URL)

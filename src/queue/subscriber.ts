@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ConsumeMessage, MessageProperties, Options } from 'amqplib'
 import { withDeadline } from '../deadline.ts'
 import { keepConnected } from './connection.ts'
-import { confirmedSender, openChannel, type RabbitOptions } from './publisher.ts'
+import { confirmedSender, GONE_PAUSE, openChannel, type RabbitOptions } from './publisher.ts'
 import {
   type Disposition,
   decodeAttempt,
@@ -29,6 +29,8 @@ export interface SubscriberOptions extends RabbitOptions {
   /** How many deliveries are in hand at once; the broker holds the rest. */
   concurrency: number
 }
+
+const CANCELLED = new Error('the broker cancelled the consumer')
 
 /** Milliseconds between tries to hand a delivery over. */
 const HAND_OVER_PAUSE = 500
@@ -113,7 +115,7 @@ export async function connectSubscriber(
         lost = true
       })
       const { consumerTag } = await channel.consume(sendQueue(queuePrefix), (message) => {
-        if (!message) return fail(new Error('the broker cancelled the consumer'))
+        if (!message) return void setTimeout(() => fail(CANCELLED), GONE_PAUSE).unref()
         if (closing) return // Not acknowledged: the broker gives it to somebody else.
         const work = settle(message, () => lost)
           .then((settled) => {
