@@ -28,8 +28,11 @@ export interface ConnectionOptions<Session> {
   /** Shown by `rabbitmqctl list_connections client_properties`. */
   name: string
   logger: Logger
-  /** Makes channels and consumers; runs on every new connection. Calls `fail` when one of them is lost. */
-  setUp(connection: ChannelModel, fail: (error: Error) => void): Promise<Session>
+  /**
+   * Makes channels and consumers; runs on every new connection, `again` where there was one before. Calls `fail` when one of
+   * them is lost.
+   */
+  setUp(connection: ChannelModel, fail: (error: Error) => void, again: boolean): Promise<Session>
 }
 
 /** Milliseconds. */
@@ -55,6 +58,7 @@ export async function keepConnected<Session>(
   const addresses = addressList(options.amqp)
   const stop = new AbortController()
   let link: Link<Session> | undefined
+  let started = false
   let blocked = false
   let fail: (error: Error) => void = () => {}
 
@@ -94,7 +98,10 @@ export async function keepConnected<Session>(
     })
     try {
       const session = await withDeadline(
-        Promise.race([setUp(connection, fail), lost.then((error) => Promise.reject(error))]),
+        Promise.race([
+          setUp(connection, fail, started),
+          lost.then((error) => Promise.reject(error)),
+        ]),
         SET_UP_TIMEOUT,
         'RabbitMQ did not set up the channels',
       )
@@ -109,7 +116,6 @@ export async function keepConnected<Session>(
   /** One life after the other until `close`. `onFirst` hears how the start went, once. */
   async function live(onFirst: (error?: Error) => void): Promise<void> {
     const giveUpAt = Date.now() + START_TIMEOUT
-    let started = false
     for (let round = 0, failures = 0; !stop.signal.aborted; round++) {
       try {
         const address = addresses[round % addresses.length] as string | Options.Connect

@@ -7,8 +7,8 @@ import {
   ATTEMPT,
   DEAD_TTL,
   deadQueue,
-  declareQueues,
   jobProperties,
+  provideQueues,
   REASON,
   sendQueue,
 } from './topology.ts'
@@ -38,9 +38,9 @@ export async function openDeadLetters(options: RabbitOptions): Promise<DeadLette
     amqp,
     name: `${queuePrefix} dead letters`,
     logger,
-    async setUp(model, fail) {
+    async setUp(model, fail, again) {
       const channel = await openChannel(model, fail)
-      await declareQueues(channel, queuePrefix, [])
+      await provideQueues(model, channel, { prefix: queuePrefix, delays: [], again })
       return { channel, send: confirmedSender(channel, fail) }
     },
   })

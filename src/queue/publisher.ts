@@ -4,7 +4,7 @@ import { atDeadline, withDeadline } from '../deadline.ts'
 import type { Logger } from '../log.ts'
 import { type AmqpAddress, keepConnected } from './connection.ts'
 import { encodeJob, type Publisher, type PublishResult } from './queue.ts'
-import { declareQueues, jobProperties, sendQueue } from './topology.ts'
+import { jobProperties, provideQueues, sendQueue } from './topology.ts'
 
 export interface RabbitOptions {
   amqp: AmqpAddress
@@ -19,12 +19,6 @@ const CONFIRM_TIMEOUT = 2000
 /** Milliseconds that the broker has to say how much is in a queue. */
 const ASK_TIMEOUT = 1000
 
-/**
- * Milliseconds until a queue that somebody deleted is declared again. RabbitMQ cancels its consumers only some 30 ms after
- * it is gone (3.10.8); on a queue of its name that is there before that, they stay and never get a message again.
- */
-export const GONE_PAUSE = 1000
-
 /** Publishes without a confirm yet, after which further ones fail at once instead of piling up in memory. */
 const MAX_IN_FLIGHT = 1000
 
@@ -35,9 +29,9 @@ export async function connectPublisher(options: RabbitOptions): Promise<Publishe
     amqp,
     name: `${queuePrefix} publisher`,
     logger,
-    async setUp(model, fail) {
+    async setUp(model, fail, again) {
       const channel = await openChannel(model, fail)
-      await declareQueues(channel, queuePrefix, [])
+      await provideQueues(model, channel, { prefix: queuePrefix, delays: [], again })
       return { channel, send: confirmedSender(channel, fail) }
     },
   })
@@ -72,7 +66,7 @@ export async function openChannel(
 
 type Send = (queue: string, body: Buffer, properties: Options.Publish) => Promise<PublishResult>
 
-/** After a message that no queue took it calls `fail`: what is set up anew declares the queue that is missing. */
+/** A message that no queue took calls `fail`: what is set up anew declares the queue that is missing. */
 export function confirmedSender(channel: ConfirmChannel, fail: (error: Error) => void): Send {
   const returned = new Map<string, number>()
   let inFlight = 0
@@ -99,8 +93,7 @@ export function confirmedSender(channel: ConfirmChannel, fail: (error: Error) =>
         const unroutable = takeReturn(properties.messageId as string)
         if (error) return resolve(error.message === NACKED ? 'failed' : 'unknown')
         resolve(unroutable ? 'failed' : 'done')
-        if (!unroutable) return
-        setTimeout(() => fail(new Error(`there is no queue ${queue}`)), GONE_PAUSE).unref()
+        if (unroutable) fail(new Error(`there is no queue ${queue}`))
       }
       try {
         const options = {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ConsumeMessage, MessageProperties, Options } from 'amqplib'
 import { withDeadline } from '../deadline.ts'
 import { keepConnected } from './connection.ts'
-import { confirmedSender, GONE_PAUSE, openChannel, type RabbitOptions } from './publisher.ts'
+import { confirmedSender, openChannel, type RabbitOptions } from './publisher.ts'
 import {
   type Disposition,
   decodeAttempt,
@@ -17,8 +17,8 @@ import {
 import {
   ATTEMPT,
   deadQueue,
-  declareQueues,
   jobProperties,
+  provideQueues,
   REASON,
   retryQueue,
   sendQueue,
@@ -29,8 +29,6 @@ export interface SubscriberOptions extends RabbitOptions {
   /** How many deliveries are in hand at once; the broker holds the rest. */
   concurrency: number
 }
-
-const CANCELLED = new Error('the broker cancelled the consumer')
 
 /** Milliseconds between tries to hand a delivery over. */
 const HAND_OVER_PAUSE = 500
@@ -60,9 +58,9 @@ export async function connectSubscriber(
     amqp,
     name: `${queuePrefix} hand-over`,
     logger,
-    async setUp(model, fail) {
+    async setUp(model, fail, again) {
       const channel = await openChannel(model, fail)
-      await declareQueues(channel, queuePrefix, delays)
+      await provideQueues(model, channel, { prefix: queuePrefix, delays, again })
       return confirmedSender(channel, fail)
     },
   })
@@ -106,16 +104,16 @@ export async function connectSubscriber(
     amqp,
     name: `${queuePrefix} consumer`,
     logger,
-    async setUp(model, fail) {
+    async setUp(model, fail, again) {
       const channel = await openChannel(model, fail)
-      await declareQueues(channel, queuePrefix, delays)
+      await provideQueues(model, channel, { prefix: queuePrefix, delays, again })
       await channel.prefetch(concurrency)
       let lost = false
       channel.on('close', () => {
         lost = true
       })
       const { consumerTag } = await channel.consume(sendQueue(queuePrefix), (message) => {
-        if (!message) return void setTimeout(() => fail(CANCELLED), GONE_PAUSE).unref()
+        if (!message) return fail(new Error('the broker cancelled the consumer'))
         if (closing) return // Not acknowledged: the broker gives it to somebody else.
         const work = settle(message, () => lost)
           .then((settled) => {
