@@ -377,9 +377,9 @@ test('redis: A client that is not connected is refused at once.', async () => {
   const waiting = new Redis(REDIS_URL as string, { lazyConnect: true })
   const store = createRedisStore(waiting)
   assert.equal(store.ready(), false)
-  const startedAt = performance.now()
-  await assert.rejects(store.status(newRequest().id, freePolicy), /Redis is not connected \(wait\)/)
-  assert.ok(performance.now() - startedAt < 100)
+  const late = new Promise((resolve) => setImmediate(resolve))
+  const asked = Promise.race([store.status(newRequest().id, freePolicy), late])
+  await assert.rejects(asked, /Redis is not connected \(wait\)/)
 
   const ended = await client()
   const closing = createRedisStore(ended, async () => ended.disconnect())
@@ -406,7 +406,7 @@ test('redis: A server that stops answering is waited for a second.', async (t) =
   const startedAt = performance.now()
   await assert.rejects(store.spend([]), /Redis did not answer within 1000 ms/)
   const took = performance.now() - startedAt
-  assert.ok(took > 950 && took < 2000, `${took}`)
+  assert.ok(took > 950 && took < 4000, `${took}`)
   assert.equal(store.ready(), true)
 })
 
