@@ -1,6 +1,7 @@
 /** Honest people behind one address of a mobile carrier: most enter their code, some never do. */
+import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { patiently, type Siege } from './siege.ts'
+import type { Siege } from './siege.ts'
 
 export interface People {
   /** Ends it, not before so many milliseconds after its begin, and waits for those who are still typing. */
@@ -43,12 +44,13 @@ export function startPeople(siege: Siege, { perHour, faster, share }: PeopleOpti
     const phone = siege.newPhone()
     const seconds = MEDIAN * Math.exp(0.7 * normal())
     const enters = chance.next() < share
-    const { status, body } = await siege.sendPatiently(phone, { ip: ADDRESS })
+    const headers = { 'idempotency-key': randomUUID() }
+    const { status, body } = await siege.send({ phone }, { ip: ADDRESS, headers })
     if (status !== 202) return void refused.push(`send: ${status} ${JSON.stringify(body)}`)
     if (!enters) return
     await sleep((Math.min(seconds, 280) * 1000) / faster)
     const code = await siege.codeOf(phone)
-    const check = await patiently(() => siege.verify({ id: body.id, code }, { ip: ADDRESS }))
+    const check = await siege.verify({ id: body.id, code }, { ip: ADDRESS })
     if (check.status === 200) verified++
     else refused.push(`verify: ${check.status} ${JSON.stringify(check.body)}`)
   }

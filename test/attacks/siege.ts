@@ -26,6 +26,7 @@ export interface Siege extends AsyncDisposable {
   small: boolean
   chance: Chance
   ask(question: Omit<Question, 'port'> & From): Promise<RawAnswer>
+  /** These ask again when it cannot be done just now, as on a busy machine: what gets through is the question, not how soon. */
   send(body: object, from?: From): Promise<Reply>
   verify(body: object, from?: From): Promise<Reply>
   status(id: string): Promise<Reply>
@@ -34,8 +35,6 @@ export interface Siege extends AsyncDisposable {
   newIp(): string
   /** All numbers and codes that must not be found anywhere, besides those of the vendor. */
   secrets: { phones: Set<string>; codes: Set<string> }
-  /** Sends as an honest person's page does, which asks again, with the same key, when it cannot be done just now. */
-  sendPatiently(phone: string, from?: From): Promise<Reply>
   /** Begins a verification as an honest person does, from an address of its own. */
   begin(phone?: string, from?: From): Promise<Begun>
   /** The newest code that the vendor took for a number. */
@@ -99,8 +98,16 @@ export async function openSiege(attack: Attack, options: SiegeOptions): Promise<
     (path: string) =>
     async (body: object, { headers, ...from }: From = {}) => {
       const json = { 'content-type': 'application/json', ...headers }
-      return readJson(await ask({ path, body: JSON.stringify(body), headers: json, ...from }))
+      return patiently({ path, body: JSON.stringify(body), headers: json, ...from })
     }
+
+  async function patiently(question: Parameters<Siege['ask']>[0]): Promise<Reply> {
+    for (let left = 10; ; left--) {
+      const reply = readJson(await ask(question))
+      if (reply.status !== 503 || left === 0) return reply
+      await sleep(1000)
+    }
+  }
 
   const siege: Siege = {
     world,
@@ -109,7 +116,7 @@ export async function openSiege(attack: Attack, options: SiegeOptions): Promise<
     ask,
     send: post('/sms/send'),
     verify: post('/sms/verify'),
-    status: async (id) => readJson(await ask({ method: 'GET', path: `/sms/${id}` })),
+    status: (id) => patiently({ method: 'GET', path: `/sms/${id}` }),
     newPhone() {
       const phone = `+86139${String(chance.between(0, 99_999_999)).padStart(8, '0')}`
       if (secrets.phones.has(phone)) return siege.newPhone()
@@ -121,13 +128,11 @@ export async function openSiege(attack: Attack, options: SiegeOptions): Promise<
       const n = addresses++
       return `10.${(n >> 16) & 255}.${(n >> 8) & 255}.${n & 255}`
     },
-    sendPatiently(phone, from) {
-      const headers = { ...from?.headers, 'idempotency-key': randomUUID() }
-      return patiently(() => siege.send({ phone }, { ...from, headers }))
-    },
     async begin(phone = siege.newPhone(), from) {
       const before = smsTo(phone)
-      const { status, body } = await siege.sendPatiently(phone, from)
+      // What a page does, so that the same send is meant when it is asked for again.
+      const headers = { ...from?.headers, 'idempotency-key': randomUUID() }
+      const { status, body } = await siege.send({ phone }, { ...from, headers })
       if (status !== 202) throw new Error(`an honest send was answered with ${status}`)
       if (!(await eventually(() => smsTo(phone) > before, 30_000))) throw new Error('no SMS')
       return { id: String(body.id), phone, code: await siege.codeOf(phone) }
@@ -152,15 +157,6 @@ export async function openSiege(attack: Attack, options: SiegeOptions): Promise<
   const smsTo = (phone: string) =>
     world.vendor.received.filter((sms) => sms.phone === phone && sms.accepted).length
   return siege
-}
-
-/** Asks again when it cannot be done just now, as on a busy machine. */
-export async function patiently(ask: () => Promise<Reply>): Promise<Reply> {
-  for (let left = 10; ; left--) {
-    const reply = await ask()
-    if (reply.status !== 503 || left === 0) return reply
-    await sleep(1000)
-  }
 }
 
 /** Runs so many at once until all are done. */
