@@ -6,9 +6,9 @@
 import { randomBytes } from 'node:crypto'
 import Fastify from 'fastify'
 import { smsVerify } from '../src/plugin.ts' // in your project: 'fastify-sms-verify'
-import type { OutcomeClass, SmsProvider } from '../src/providers/index.ts' // 'fastify-sms-verify/providers'
+import { type OutcomeClass, outcomeOfError, type SmsProvider } from '../src/providers/index.ts' // 'fastify-sms-verify/providers'
 
-/** The gateway's statuses. All others, and whatever is thrown, count as `ambiguous`: it may have been sent. */
+/** The gateway's statuses. All others count as `ambiguous`: it may have been sent. */
 const OUTCOMES: Record<number, OutcomeClass> = {
   202: 'ok',
   401: 'account',
@@ -24,14 +24,18 @@ export function gatewayProvider(url: string | undefined): SmsProvider {
     // It knows a key that it has seen, so a request without an answer is safe to repeat.
     idempotent: true,
     async send({ phone, text, key }, { signal }) {
-      const { status } = await fetch(url, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', 'idempotency-key': key },
-        body: JSON.stringify({ to: phone, text }),
-        redirect: 'error',
-        signal,
-      })
-      return { class: OUTCOMES[status] ?? 'ambiguous', code: `HTTP_${status}` }
+      try {
+        const { status } = await fetch(url, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json', 'idempotency-key': key },
+          body: JSON.stringify({ to: phone, text }),
+          redirect: 'error',
+          signal,
+        })
+        return { class: OUTCOMES[status] ?? 'ambiguous', code: `HTTP_${status}` }
+      } catch (error) {
+        return outcomeOfError(error) // `retry` where it cannot have got there
+      }
     },
   }
 }

@@ -77,7 +77,7 @@ const FLAGS = {
 
 /** Settings that are secrets, or belong to them: a flag would show them in the list of processes. */
 const ENVIRONMENT_ONLY = {
-  SMS_VERIFY_SECRET: 'required, as in the plugin; a,b with the newest first',
+  SMS_VERIFY_SECRET: 'required, as in the plugin; a,b: the first one seals, the others still open',
   RONGLIAN_ACCOUNT_SID: 'ronglian, ronglian-international: account id',
   RONGLIAN_AUTH_TOKEN: 'ronglian, ronglian-international: token',
   RONGLIAN_APP_ID: 'ronglian, ronglian-international: application id',

@@ -114,6 +114,11 @@ export function checkPluginOptions(options: SmsVerifyOptions): void {
       `${NAME}: embedded: expected neither redis nor amqp beside true, got one`,
     )
   }
+  if (embedded === undefined && isEmbedded(options) && ('redis' in options || 'amqp' in options)) {
+    throw new invalidOptions(
+      `${NAME}: redis, amqp: expected URLs, or embedded: true if state in memory is meant, got undefined`,
+    )
+  }
   if (!isEmbedded(options) && amqp === undefined) {
     throw new invalidOptions(`${NAME}: amqp: expected a URL or connect options, got undefined`)
   }

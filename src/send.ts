@@ -70,7 +70,8 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
     const issued = await issue(request, phone, verdict, log)
     await enqueue(issued, log)
     const { id, version, expiresIn, resendIn } = issued
-    log.info({ event: 'send.accepted', id, version, ...about }, 'a code is on its way')
+    const repeated = issued.verdict === 'repeated' || undefined
+    log.info({ event: 'send.accepted', id, version, repeated, ...about }, 'a code is on its way')
     return {
       id,
       expiresIn: secondsLeft(expiresIn),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { declareQueues } from '../src/queue/topology.ts'
 import { openBroker } from './broker.ts'
 import { startConsumerProcess } from './consumer-process.ts'
 import {
@@ -113,10 +114,11 @@ test('a replayed job that fails again is dead again, and a copy of it is not sen
 
 test('purge throws all away, without Redis', async (t) => {
   const queuePrefix = newQueuePrefix()
+  const broker = await openBroker(t)
+  await declareQueues(broker.channel, queuePrefix, [])
   assert.deepEqual(await dead(t, queuePrefix, 'list'), [
     '0 dead letters, 0 of them can be replayed',
   ])
-  const broker = await openBroker(t)
   for (let i = 0; i < 3; i++) await broker.put(`${queuePrefix}.dead`, 'anything')
   const lines = await dead(t, queuePrefix, 'purge', '--redis-url', 'redis://127.0.0.1:1')
   assert.deepEqual(lines, ['3 dead letters thrown away'])
@@ -125,8 +127,8 @@ test('purge throws all away, without Redis', async (t) => {
 
 test('listing does not use dead letters up, however often', async (t) => {
   const queuePrefix = newQueuePrefix()
-  await dead(t, queuePrefix, 'list')
   const broker = await openBroker(t)
+  await declareQueues(broker.channel, queuePrefix, [])
   for (let i = 0; i < 30; i++) await broker.put(`${queuePrefix}.dead`, `${i}`)
   for (let i = 0; i < 3; i++) await dead(t, queuePrefix, 'list')
   const letters = await broker.drain(`${queuePrefix}.dead`)
@@ -138,21 +140,30 @@ test('listing does not use dead letters up, however often', async (t) => {
 })
 
 test('what is wrong with a command about dead letters is said in one line', async (t) => {
+  const queuePrefix = newQueuePrefix()
+  const broker = await openBroker(t)
+  await declareQueues(broker.channel, queuePrefix, [])
+  // A queue that is not there closes the channel.
+  broker.channel.on('error', () => {})
+  const misspelt = `${queuePrefix}x`
   const cases: [args: string[], exit: number, says: RegExp][] = [
     [['dead'], 2, /expected dead list, dead replay or dead purge, got dead$/],
     [['dead', 'bury'], 2, /got dead bury$/],
     [['dead', 'list', 'all'], 2, /got dead list all$/],
     [['alive'], 2, /got alive$/],
     [['dead', 'list', '--redis-url', 'redis://127.0.0.1:1'], 1, /cannot connect to Redis: .+/],
+    [['dead', 'list', '--queue-prefix', misspelt], 1, /no queue '\S+x\.dead'/],
     [['dead', 'purge', '--amqp-url', 'amqp://127.0.0.1:1'], 1, /cannot connect to RabbitMQ: .+/],
     [['dead', 'list', '--min-remaining', 'x'], 1, /--min-remaining: expected a number, got x/],
   ]
   await Promise.all(
     cases.map(async ([args, exit, says]) => {
-      const command = startConsumerProcess(t, [...args, '-l', 'silent'])
+      const env = { SMS_QUEUE_PREFIX: queuePrefix, AMQP_URL }
+      const command = startConsumerProcess(t, [...args, '-l', 'silent'], env)
       assert.equal(await command.exit, exit, `${args} ${command.output()}`)
       assert.match(command.output(), /^sms-verify-consumer: .*$/)
       assert.match(command.output(), says)
     }),
   )
+  await assert.rejects(broker.depth(`${misspelt}.dead`), /404/)
 })

@@ -102,6 +102,17 @@ test('Each check is told in one line, and so is the send before it.', async (t) 
   assert.deepEqual(none, [])
   assert.equal(accepted?.event, 'send.accepted')
   assert.equal(accepted.phone, `+86*********${phone.slice(-2)}`)
+  const twice = { phone: newPhone(), idempotencyKey: 'the-same' }
+  const repeats = await heard(async () => {
+    for (let n = 0; n < 2; n++) await smsVerify.send(twice)
+  })
+  assert.deepEqual(
+    repeats.map(({ event, repeated }) => [event, repeated]),
+    [
+      ['send.accepted', undefined],
+      ['send.accepted', true],
+    ],
+  )
 
   const code = await codeOf(provider, id)
   const ip = '192.0.2.1'

@@ -106,6 +106,11 @@ test('The custom provider tells what the gateway says from what nobody knows.', 
     assert.equal(request?.headers['idempotency-key'], message.key)
     assert.deepEqual(JSON.parse(request?.body ?? ''), { to: message.phone, text: message.text })
   }
+  const { signal } = new AbortController()
+  const gone = await vendorServer(answer(202, ''))
+  await gone[Symbol.asyncDispose]()
+  const refused = await gatewayProvider(gone.url).send(message, { signal })
+  assert.deepEqual(refused, { class: 'retry', code: 'ECONNREFUSED' })
 })
 
 test('The custom provider is what --provider takes: a function that makes it, or says why not.', async () => {

@@ -172,6 +172,15 @@ test('Embedded mode is the default, but in production it has to be written out.'
   assert.equal(await starts(implicit), true)
 })
 
+test('What is given as undefined, as by an environment variable that is not set, is no embedded mode.', async () => {
+  const { embedded: _, ...implicit } = embedded()
+  for (const unset of [{ redis: undefined, amqp: undefined }, { redis: undefined }]) {
+    const { code, message } = await refusal({ ...implicit, ...unset } as never)
+    assert.equal(code, 'SMS_VERIFY_INVALID_OPTIONS')
+    assert.match(message, /^smsVerify: redis, amqp: expected URLs, or embedded: true .+ undefined$/)
+  }
+})
+
 test('A vendor has one source of receipts, and without routes one that is asked.', async () => {
   const source = (provider: string) => ({ provider, read: () => [] })
   const pulled = { ...source('b'), pull: { every: 30, receipts: async () => [] } }

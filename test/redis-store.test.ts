@@ -410,6 +410,32 @@ test('redis: A server that stops answering is waited for a second.', async (t) =
   assert.equal(store.ready(), true)
 })
 
+test('redis: A connection that has fallen silent is given up for a new one.', async (t) => {
+  const { hostname, port } = new URL(REDIS_URL)
+  const sockets: Socket[] = []
+  const proxy = createServer((socket) => {
+    const server = connect(Number(port || 6379), hostname)
+    sockets.push(socket, server)
+    socket.pipe(server).pipe(socket)
+  })
+  const address = `redis://127.0.0.1:${await listen(proxy)}`
+  t.after(() => close(proxy, sockets))
+  const { lines, logger } = createLog()
+  const opened = await openRedis(address, logger)
+  t.after(() => opened.disconnect())
+  const store = createRedisStore(opened)
+  await store.spend([])
+  // What comes from now on is not passed on, and neither side hears of an end.
+  for (const socket of sockets) socket.unpipe().resume()
+  const answers = () => store.spend([]).then(Boolean, () => false)
+  assert.equal(await answers(), false)
+  await until('it has another one', answers)
+  assert.deepEqual(
+    lines.map(({ event }) => event),
+    ['redis.lost', 'redis.connected'],
+  )
+})
+
 test('redis: After a fail-over in place a client goes to the new master by itself.', async (t) => {
   const [old, next] = [await startRedis(), await startRedis()]
   t.after(() => Promise.all([old.stop(), next.stop()]))

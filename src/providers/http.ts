@@ -37,7 +37,7 @@ export async function post(
   try {
     return await Promise.race([exchange(fetch, url, request), aborted])
   } catch (error) {
-    return failure(error)
+    return outcomeOfError(error)
   }
 }
 
@@ -123,7 +123,11 @@ function parseObject(text: string): Record<string, unknown> {
   }
 }
 
-function failure(error: unknown): Outcome {
+/**
+ * The outcome of what `fetch`, ours or the global one, has thrown: `retry` where it never got as far as a connection, so that
+ * nothing can have been sent, else `ambiguous`. `code` names the error, without its text, which may quote the request.
+ */
+export function outcomeOfError(error: unknown): Outcome {
   // The global fetch throws `TypeError: fetch failed` and keeps what happened as its cause.
   const reason = error instanceof Error && error.cause instanceof Error ? error.cause : error
   const unsent = error instanceof NotSentError || isBeforeConnected(reason)

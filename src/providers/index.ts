@@ -8,6 +8,7 @@ export {
   providerChain,
 } from './chain.ts'
 export { type ConsoleOptions, consoleProvider } from './console.ts'
+export { outcomeOfError } from './http.ts'
 export { type ByLocale, chooseByLocale } from './locales.ts'
 export { pooledFetch } from './pool.ts'
 export type {

@@ -3,15 +3,7 @@ import type { GetMessage, Options } from 'amqplib'
 import { keepConnected } from './connection.ts'
 import { confirmedSender, openChannel, type RabbitOptions } from './publisher.ts'
 import { decodeAttempt, decodeJob, type Job } from './queue.ts'
-import {
-  ATTEMPT,
-  DEAD_TTL,
-  deadQueue,
-  jobProperties,
-  provideQueues,
-  REASON,
-  sendQueue,
-} from './topology.ts'
+import { ATTEMPT, DEAD_TTL, deadQueue, jobProperties, REASON, sendQueue } from './topology.ts'
 
 export interface DeadLetter {
   /** What was to be sent, and the last attempt at it. Undefined in a message that is not a job. */
@@ -38,9 +30,10 @@ export async function openDeadLetters(options: RabbitOptions): Promise<DeadLette
     amqp,
     name: `${queuePrefix} dead letters`,
     logger,
-    async setUp(model, fail, again) {
+    async setUp(model, fail) {
       const channel = await openChannel(model, fail)
-      await provideQueues(model, channel, { prefix: queuePrefix, delays: [], again })
+      // Not declared: an operator who has misspelt the prefix must not read that there are none.
+      await channel.checkQueue(queue)
       return { channel, send: confirmedSender(channel, fail) }
     },
   })

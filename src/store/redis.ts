@@ -30,6 +30,9 @@ export type RedisAddress = string | Omit<RedisOptions, 'replyMapping'>
 /** Longest wait for one script, in milliseconds: a request is better refused than hanging. */
 const COMMAND_TIMEOUT = 1000
 
+/** Milliseconds in which Redis says nothing although it was asked, after which the connection is given up as dead. */
+const SILENCE = 3000
+
 /** Longest wait for the first connection, in milliseconds: well inside Fastify's own 10 s for a plugin. */
 const START_TIMEOUT = 3000
 
@@ -171,6 +174,8 @@ export async function openRedis(address: RedisAddress, logger: Logger): Promise<
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     connectTimeout: START_TIMEOUT,
+    // A firewall that has forgotten a connection ends it for neither side.
+    socketTimeout: SILENCE,
     enableAutoPipelining: true,
     retryStrategy: (times: number) => Math.min(times * 50, 1000),
     // After a fail-over the address may lead to the new master while the old connection stays with the old one.
