@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -391,18 +391,11 @@ test('redis: A client that is not connected is refused at once.', async () => {
 })
 
 test('redis: A server that stops answering is waited for a second.', async (t) => {
-  const { hostname, port } = new URL(REDIS_URL)
-  const sockets: Socket[] = []
-  const proxy = createServer((socket) => {
-    const server = connect(Number(port || 6379), hostname)
-    sockets.push(socket, server)
-    socket.pipe(server).pipe(socket)
-  })
-  const stalled = await client({}, { hostname: '127.0.0.1', port: String(await listen(proxy)) })
-  t.after(() => close(proxy, sockets))
-  const store = createRedisStore(stalled)
+  const proxy = await startProxy(t, REDIS_URL)
+  const { hostname, port } = new URL(proxy.url)
+  const store = createRedisStore(await client({}, { hostname, port }))
   await store.spend([])
-  for (const socket of sockets) socket.unpipe()
+  proxy.mute = true
   const startedAt = performance.now()
   await assert.rejects(store.spend([]), /Redis did not answer within 1000 ms/)
   const took = performance.now() - startedAt
@@ -411,29 +404,20 @@ test('redis: A server that stops answering is waited for a second.', async (t) =
 })
 
 test('redis: A connection that has fallen silent is given up for a new one.', async (t) => {
-  const { hostname, port } = new URL(REDIS_URL)
-  const sockets: Socket[] = []
-  const proxy = createServer((socket) => {
-    const server = connect(Number(port || 6379), hostname)
-    sockets.push(socket, server)
-    socket.pipe(server).pipe(socket)
-  })
-  const address = `redis://127.0.0.1:${await listen(proxy)}`
-  t.after(() => close(proxy, sockets))
+  const proxy = await startProxy(t, REDIS_URL)
   const { lines, logger } = createLog()
-  const opened = await openRedis(address, logger)
+  const opened = await openRedis(proxy.url, logger)
   t.after(() => opened.disconnect())
   const store = createRedisStore(opened)
-  await store.spend([])
-  // What comes from now on is not passed on, and neither side hears of an end.
-  for (const socket of sockets) socket.unpipe().resume()
   const answers = () => store.spend([]).then(Boolean, () => false)
+  assert.equal(await answers(), true)
+  // Neither side hears of an end.
+  proxy.mute = true
   assert.equal(await answers(), false)
-  await until('it has another one', answers)
-  assert.deepEqual(
-    lines.map(({ event }) => event),
-    ['redis.lost', 'redis.connected'],
-  )
+  await until('it is given up', () => lines.some(({ event }) => event === 'redis.lost'))
+  proxy.mute = false
+  await until('there is another one', answers)
+  assert.equal(lines.at(-1)?.event, 'redis.connected')
 })
 
 test('redis: After a fail-over in place a client goes to the new master by itself.', async (t) => {
