@@ -1,8 +1,9 @@
 /**
  * Which providers are well: a circuit breaker for each provider and country, shared by all consumers through the store.
  *
- * This process keeps a copy, which is a second old at most. Nothing waits for it but a probe: an SMS is never held up or refused
- * because of a breaker, only offered to another provider first.
+ * This process keeps a copy, which is a second or two old at most. Nothing waits for it but a probe, and the first message after
+ * the start or a while without any: an SMS is never held up or refused because of a breaker, only offered to another provider
+ * first.
  */
 import type { ProviderAlert } from './hooks.ts'
 import type { Logger } from './log.ts'

@@ -77,8 +77,12 @@ const wrong: [title: string, options: unknown, message: string][] = [
     { routes: [ronglian] },
     'routes: expected an object of providers by country, got an array',
   ],
-  ['an empty route', { routes: { CN: [] } }, 'routes.CN: expected providers, got none'],
-  ['a route that is no list', { routes: { CN: ronglian } }, 'routes.CN: expected providers, got'],
+  ['an empty route', { routes: { CN: [] } }, 'routes.CN: expected at least one, got none'],
+  [
+    'a route that is no list',
+    { routes: { CN: ronglian } },
+    'routes.CN: expected an array of providers, got an object',
+  ],
   ...['China', 'UK', 'cn', '', '__proto__'].map((country): [string, unknown, string] => [
     `${JSON.stringify(country)} for a country`,
     { routes: JSON.parse(`{"${country}":[]}`) },

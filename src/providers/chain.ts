@@ -126,7 +126,8 @@ function checkRoutes(routes: Record<string, SmsProvider[]>): SmsProvider[] {
     if (country !== '*' && !isSupportedCountry(country)) {
       throw wrong(option, "an ISO 3166-1 alpha-2 code such as 'CN', or '*'", describe(country))
     }
-    if (!Array.isArray(route) || route.length === 0) throw wrong(option, 'providers', 'none')
+    if (!Array.isArray(route)) throw wrong(option, 'an array of providers', describe(route))
+    if (route.length === 0) throw wrong(option, 'at least one', 'none')
     for (const provider of route) {
       if (typeof provider?.send === 'function' && typeof provider.name === 'string') continue
       throw wrong(option, 'providers, each with a name and send', describe(provider))
