@@ -326,8 +326,8 @@ test('redis: A server that has forgotten the scripts gets them again.', async ()
 test('redis: A user who may run no other commands is enough.', async (t) => {
   const [username, password] = [`test-${random(12)}`, random(24)]
   const commands =
-    '+del +eval +evalsha +exists +get +hdel +hget +hincrby +hmget +incrby +hset +pexpire +pexpireat +pttl ' +
-    '+set +time +hello +info'
+    '+del +eval +evalsha +exists +get +hdel +hget +hmget +incrby +hset +mget +pexpire +pexpireat +pttl ' +
+    '+set +setrange +time +hello +info'
   await raw.acl('SETUSER', username, 'on', `>${password}`, `~${RUN}*`, ...commands.split(' '))
   t.after(() => raw.acl('DELUSER', username))
   const user = await client({ keyPrefix: RUN, disableClientInfo: true }, { username, password })

@@ -1,7 +1,9 @@
 /**
  * What is counted over all numbers, in a slot of its own:
- *   b:BUDGET hash    an outer budget: the units spent, by sixtieths of the window.
- *   q:QUEUE  string  the deliveries settled.
+ *   b:BUDGET           string  an outer budget: the units spent, a counter as below.
+ *   b:BUDGET:verified  string  what was verified of them, the same.
+ *   b:BUDGET:KIND      string  there while it need not be told again that the budget is used up to 80 or 100 %, or converts badly.
+ *   q:QUEUE            string  the deliveries settled.
  */
 import { PRELUDE, script } from './script.ts'
 import type { Budget } from './store.ts'
@@ -12,87 +14,128 @@ export const packBudget = ({ key, window, max, share, units, conversion }: Budge
   ...(conversion ? [conversion.below, conversion.least] : []),
 ]
 
-// The window is cut into N buckets, and N + 1 are counted, so that a unit counts for at least the whole window. A sum is
-// kept beside them: the cost does not grow with the window. What was verified is kept the same way, its fields beginning
-// with 'v'. The prefix of budgets is the last one of a script's keys; that of a number's shard may be in front.
-export const BUCKETS = `
+// The window is cut into N buckets, and N + 1 are counted, so that a unit counts for at least the whole window. A counter is
+// one string of numbers: the sum, the newest bucket and the units in it, and then each older bucket with its units. As long
+// as the bucket stays the same only the first three are written, so that the cost does not grow with the window.
+// The prefix of budgets is the last one of a script's keys; that of a number's shard may be in front.
+export const COUNTERS = `
 local N = 60
+local HEAD, HEAD_SIZE = '<ddd', 24
+local BUCKET, BUCKET_SIZE = '<dd', 16
 local function bucket(b, at) return math.floor(at * N / b.window) end
-local function bucket_key(b)
-  b.full = b.full or KEYS[#KEYS] .. 'b:' .. b.key
-  return b.full
-end
 
--- Drops the buckets that have left the window; answers the units in it and the oldest bucket that is left. What was never
--- spent on leaves nothing behind: who is only refused must not fill Redis.
-local function roll(b, of, sum, first)
-  local k, oldest = bucket_key(b), bucket(b, now) - N
-  if sum == nil then sum, first = get(k, of .. 'sum', of .. 'head') end
-  if not sum then return 0, oldest end
-  -- Never ahead of the clock, which may have been set back.
-  local head = math.min(first, oldest)
-  sum = tonumber(sum)
-  while head < oldest do
-    local units = redis.call('HGET', k, of .. head)
-    if units then
-      sum = sum - units
-      redis.call('HDEL', k, of .. head)
-    end
-    head = head + 1
+-- Without what has left the window. What was never counted on leaves nothing behind: who is only refused must not fill Redis.
+local function read_counter(b, packed)
+  local this = bucket(b, now)
+  if not packed then return { sum = 0, newest = this, inside = 0, older = '', moved = true } end
+  local sum, newest, inside = struct.unpack(HEAD, packed)
+  local older = string.sub(packed, HEAD_SIZE + 1)
+  if newest == this then return { sum = sum, newest = newest, inside = inside, older = older } end
+  older, inside = older .. struct.pack(BUCKET, newest, inside), 0
+  local first, last = 1, #older - BUCKET_SIZE + 1
+  while first <= last do
+    local index, units = struct.unpack(BUCKET, older, first)
+    if index >= this - N then break end
+    sum, first = sum - units, first + BUCKET_SIZE
   end
-  if head ~= tonumber(first) then redis.call('HSET', k, of .. 'sum', sum, of .. 'head', head) end
-  return sum, head
-end
-
--- To what 'roll' has answered. Answers the units in the window, and those in the bucket.
-local function add(b, of, head, at, units)
-  local k = bucket_key(b)
-  local inside = redis.call('HINCRBY', k, of .. bucket(b, at), units)
-  if inside == units then
-    -- A new one. Kept until the last unit that can come into it has left the window.
-    redis.call('HSET', k, of .. 'head', head)
-    redis.call('PEXPIRE', k, math.ceil(b.window + 2 * b.window / N))
+  -- Where the clock was set back, what lies ahead of it counts as of now.
+  while first <= last do
+    local index, units = struct.unpack(BUCKET, older, last)
+    if index < this then break end
+    inside, last = inside + units, last - BUCKET_SIZE
   end
-  return redis.call('HINCRBY', k, of .. 'sum', units), inside
+  older = string.sub(older, first, last + BUCKET_SIZE - 1)
+  return { sum = sum, newest = this, inside = inside, older = older, moved = true }
 end
 
-local function units_in(b, at) return tonumber(redis.call('HGET', bucket_key(b), bucket(b, at))) or 0 end
+local function write_counter(b, k, c)
+  local head = struct.pack(HEAD, c.sum, c.newest, c.inside)
+  if not c.moved then
+    redis.call('SETRANGE', k, 0, head)
+  else
+    -- Kept until the last unit that can come into the newest bucket has left the window.
+    redis.call('SET', k, head .. c.older, 'PX', math.ceil(b.window + 2 * b.window / N))
+  end
+end
+
+local function add(b, k, c, units)
+  c.sum, c.inside = c.sum + units, c.inside + units
+  write_counter(b, k, c)
+end
+
+-- The units in a bucket, and where it stands among the older ones.
+local function units_in(c, that)
+  if that == c.newest then return c.inside end
+  for i = 1, #c.older, BUCKET_SIZE do
+    local index, units = struct.unpack(BUCKET, c.older, i)
+    if index == that then return units, i end
+  end
+  return 0
+end
+
+-- Takes back what was added at that time, as far as it is still there.
+local function take_back(b, k, c, at)
+  local that = bucket(b, at)
+  local units, i = units_in(c, that)
+  local less = math.min(b.units, units)
+  if less == 0 then return end
+  if not i then return add(b, k, c, -less) end
+  local rest = struct.pack(BUCKET, that, units - less)
+  c.older = string.sub(c.older, 1, i - 1) .. rest .. string.sub(c.older, i + BUCKET_SIZE)
+  c.sum, c.moved = c.sum - less, true
+  write_counter(b, k, c)
+end
+
+-- Milliseconds until so many of the oldest units have left the window.
+local function wait_for(b, c, units)
+  local all = c.older .. struct.pack(BUCKET, c.newest, c.inside)
+  local i, index, inside = 1
+  repeat
+    index, inside = struct.unpack(BUCKET, all, i)
+    units, i = units - inside, i + BUCKET_SIZE
+  until units <= 0 or i > #all
+  return math.ceil((index + 1 + N) * b.window / N - now)
+end
 `
 
 // How budgets are spent, by themselves or along with what is spent on.
 export const BUDGETS = `
 local function open_budgets(packed)
-  local budgets = {}
+  local budgets, keys = {}, {}
   for i, b in ipairs(packed) do
-    budgets[i] = { key = b[1], window = b[2], max = b[3], share = b[4], units = b[5], below = b[6], least = b[7] }
+    keys[i] = KEYS[#KEYS] .. 'b:' .. b[1]
+    budgets[i] = { key = keys[i], window = b[2], max = b[3], share = b[4], units = b[5], below = b[6], least = b[7] }
   end
+  local counters = #keys > 0 and redis.call('MGET', unpack(keys))
+  for i, b in ipairs(budgets) do b.spent = read_counter(b, counters[i]) end
   return budgets
 end
 
 local function counts_verified(b) return b.share > 0 or b.least end
 
--- What is used of it, what was verified, and how much there may be.
-local function look(b)
-  local sum, head, vsum, vhead = get(bucket_key(b), 'sum', 'head', 'vsum', 'vhead')
-  b.used, b.head = roll(b, '', sum, head)
-  b.verified, b.vhead = roll(b, 'v', vsum, vhead)
-  b.most = math.max(b.max, math.floor(b.share * b.verified))
+local function verified_of(b)
+  b.verified = b.verified or read_counter(b, redis.call('GET', b.key .. ':verified'))
+  return b.verified
+end
+local function add_verified(b)
+  if counts_verified(b) then add(b, b.key .. ':verified', verified_of(b), b.units) end
+end
+
+-- How much there may be. What was verified is looked at only where it matters.
+local function most_of(b)
+  if b.share == 0 then return b.max end
+  return math.max(b.max, math.floor(b.share * verified_of(b).sum))
 end
 
 -- The first budget with too little left and how long it is so; or, where nothing is to be refused, all those with too little.
 local function find_room(budgets, soft)
   local over = {}
   for i, b in ipairs(budgets) do
-    look(b)
-    local surplus, head = b.used + b.units - b.most, b.head
-    if surplus > 0 and not soft then
-      while surplus > 0 and head <= bucket(b, now) do
-        surplus = surplus - (tonumber(redis.call('HGET', bucket_key(b), head)) or 0)
-        head = head + 1
-      end
-      return { budget = i - 1, wait = math.ceil((head + N) * b.window / N - now) }
+    local used = b.spent.sum + b.units
+    if used > b.max and used > most_of(b) then
+      if not soft then return { budget = i - 1, wait = wait_for(b, b.spent, used - most_of(b)) } end
+      table.insert(over, i - 1)
     end
-    if surplus > 0 then table.insert(over, i - 1) end
   end
   return nil, over
 end
@@ -102,19 +145,22 @@ local function take(budgets)
   local reached = {}
   local function tell(i, name, kind, used, share)
     local b = budgets[i]
-    local told = redis.call('HGET', bucket_key(b), name)
-    if told and now - told < b.window then return end
-    redis.call('HSET', bucket_key(b), name, now)
-    table.insert(reached, { budget = i - 1, kind = kind, used = used, max = b.most, share = share })
+    if redis.call('SET', b.key .. ':' .. name, 1, 'NX', 'PX', b.window) then
+      table.insert(reached, { budget = i - 1, kind = kind, used = used, max = most_of(b), share = share })
+    end
   end
   for i, b in ipairs(budgets) do
-    local used, newest = add(b, '', b.head, now, b.units)
-    if used * 100 >= b.most * 80 then tell(i, 'told80', 'used', used, 0.8) end
-    if used >= b.most then tell(i, 'told100', 'used', used, 1) end
-    if b.least then
-      local settled = used - newest + b.verified
-      local share = b.verified / settled
-      if settled >= b.least and share < b.below then tell(i, 'told', 'conversion', settled, share) end
+    add(b, b.key, b.spent, b.units)
+    local used = b.spent.sum
+    if used * 100 >= b.max * 80 then
+      if used * 100 >= most_of(b) * 80 then tell(i, '80', 'used', used, 0.8) end
+      if used >= most_of(b) then tell(i, '100', 'used', used, 1) end
+    end
+    if b.least and b.below > 0 then
+      local verified = verified_of(b).sum
+      local settled = used - b.spent.inside + verified
+      local share = verified / settled
+      if settled >= b.least and share < b.below then tell(i, 'conversion', 'conversion', settled, share) end
     end
   end
   return reached
@@ -126,7 +172,7 @@ local function listed(list) return #list > 0 and list or nil end
 
 export const spend = script(
   PRELUDE,
-  BUCKETS,
+  COUNTERS,
   BUDGETS,
   `
 local budgets = open_budgets(a.budgets)
@@ -139,19 +185,12 @@ return cjson.encode({ verdict = 'spent', at = now, reached = listed(reached), ov
 
 export const refund = script(
   PRELUDE,
-  BUCKETS,
+  COUNTERS,
   BUDGETS,
   `
 for _, b in ipairs(open_budgets(a.budgets)) do
-  local _, head = roll(b, '')
-  if bucket(b, a.at) >= head then
-    local units = math.min(b.units, units_in(b, a.at))
-    if units > 0 then add(b, '', head, a.at, -units) end
-  end
-  if a.verified and counts_verified(b) then
-    local _, oldest = roll(b, 'v')
-    add(b, 'v', oldest, now, b.units)
-  end
+  take_back(b, b.key, b.spent, a.at)
+  if a.verified then add_verified(b) end
 end
 return 'null'
 `,
@@ -159,13 +198,12 @@ return 'null'
 
 export const usage = script(
   PRELUDE,
-  BUCKETS,
+  COUNTERS,
   BUDGETS,
   `
 local budgets = open_budgets(a.budgets)
 for i, b in ipairs(budgets) do
-  look(b)
-  budgets[i] = { unverified = b.used, verified = b.verified }
+  budgets[i] = { unverified = b.spent.sum, verified = verified_of(b).sum }
 end
 return cjson.encode({ at = now, budgets = listed(budgets) })
 `,

@@ -1,10 +1,10 @@
 /**
- * The health of providers, in the slot of the budgets: what speaks for or against one is counted as there, in buckets.
+ * The health of providers, in the slot of the budgets: what speaks for or against one is counted as there, against it as spent and for it as verified.
  *   h:QUEUE            hash    who is not asked first by the consumers of that queue: PROVIDER COUNTRY to its cause, when its
  *                              pause is over, and until when one message tries. Forgotten after an hour without a change.
  *   t:QUEUE PROVIDER   string  when the line of a provider with a rate ends.
  */
-import { BUCKETS } from './budget-scripts.ts'
+import { COUNTERS } from './budget-scripts.ts'
 import { PRELUDE, script } from './script.ts'
 
 const OPEN = `
@@ -21,17 +21,20 @@ end
 
 export const reportHealth = script(
   PRELUDE,
-  BUCKETS,
+  COUNTERS,
   OPEN,
   `
 local SIGNALS = { 'calls', 'receipts', 'codes' }
 local changed = {}
 
 local function counted(signal, name)
-  return { key = a.queue .. ' ' .. signal .. ' ' .. name, window = a.rules[signal].window }
+  return { key = key('b', a.queue .. ' ' .. signal .. ' ' .. name), window = a.rules[signal].window }
 end
 local function forget(name)
-  for _, signal in ipairs(SIGNALS) do redis.call('DEL', key('b', counted(signal, name).key)) end
+  for _, signal in ipairs(SIGNALS) do
+    local k = counted(signal, name).key
+    redis.call('DEL', k, k .. ':verified')
+  end
 end
 local function note(r, cause)
   table.insert(changed, { provider = r.provider, country = r.country, cause = cause })
@@ -43,13 +46,14 @@ end
 
 local function count(r, name)
   local b = counted(r.signal, name)
-  local bad, head = roll(b, '')
-  local good, good_head = roll(b, 'v')
-  if r.bad ~= 0 then bad = add(b, '', head, now, r.bad) end
-  if r.good ~= 0 then good = add(b, 'v', good_head, now, r.good) end
+  local against = read_counter(b, redis.call('GET', b.key))
+  local in_favour = read_counter(b, redis.call('GET', b.key .. ':verified'))
+  if r.bad ~= 0 then add(b, b.key, against, r.bad) end
+  if r.good ~= 0 then add(b, b.key .. ':verified', in_favour, r.good) end
   local rule = a.rules[r.signal]
+  local bad, good = against.sum, in_favour.sum
   for n = 0, math.ceil(rule.unsettled * N / rule.window) - 1 do
-    bad = bad - units_in(b, now - n * rule.window / N)
+    bad = bad - units_in(against, against.newest - n)
   end
   bad = math.max(bad, 0)
   return bad + good >= rule.least and bad >= rule.share * (bad + good)

@@ -14,7 +14,7 @@
  *   u:TOKEN  string  a token that was used, with the nonce of the request. Until it expires.
  *   r:PROOF  hash    a proof: id, phone (sealed), purpose, at, by.
  */
-import { BUCKETS, BUDGETS } from './budget-scripts.ts'
+import { BUDGETS, COUNTERS } from './budget-scripts.ts'
 import { PRELUDE, script } from './script.ts'
 
 // A nonce is 8 characters; they are kept as ',nonce,nonce'.
@@ -104,7 +104,7 @@ end
 
 export const issue = script(
   PRELUDE,
-  BUCKETS,
+  COUNTERS,
   BUDGETS,
   CODE,
   UNDO,
@@ -253,7 +253,7 @@ return 'null'
 
 export const check = script(
   PRELUDE,
-  BUCKETS,
+  COUNTERS,
   BUDGETS,
   CHECKS,
   CAN_OPEN,
@@ -315,9 +315,7 @@ for _, candidate in ipairs(a.macs) do
   if candidate == mac then
     redis.call('DEL', c)
     clear_phone(phone, p)
-    for _, b in ipairs(budgets or {}) do
-      if counts_verified(b) then add(b, 'v', b.vhead, now, b.units) end
-    end
+    for _, b in ipairs(budgets or {}) do add_verified(b) end
     redis.call('HSET', v, 'status', 'verified', 'proof', a.proof)
     redis.call('PEXPIRE', v, policy.retention)
     local r = key('r', a.proof)
