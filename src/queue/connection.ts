@@ -9,6 +9,7 @@ import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ChannelModel, connect, type Options } from 'amqplib'
 import { withDeadline } from '../deadline.ts'
+import { gatherWrites } from '../gather-writes.ts'
 import type { Logger } from '../log.ts'
 
 /** Where RabbitMQ is: a URL, several to be tried in turn, or amqplib's connect options. */
@@ -69,7 +70,8 @@ export async function keepConnected<Session>(
       keepAlive: true,
       clientProperties: { connection_name: name },
     })
-    gatherWrites(socketOf(connection))
+    const socket = socketOf(connection)
+    if (socket) gatherWrites(socket)
     // Listening from the first moment: an 'error' event without a listener would end the process.
     let reason: Error | undefined
     const lost = new Promise<Error>((resolve) => {
@@ -203,22 +205,6 @@ async function end(connection: ChannelModel): Promise<void> {
   await withDeadline(polite, CLOSE_TIMEOUT, 'RabbitMQ did not close').catch(() => {})
   // With an error, since only that ends amqplib's heartbeat and settles the publishes that wait for a confirm.
   socketOf(connection)?.destroy(new Error('closed'))
-}
-
-/**
- * amqplib writes each frame by itself, and a call of the system for each is a quarter of what a busy consumer does. Those of
- * one turn go out with one call.
- */
-function gatherWrites(socket: Socket | undefined): void {
-  if (!socket) return
-  const write = socket.write.bind(socket) as (...args: unknown[]) => boolean
-  socket.write = (...args: unknown[]) => {
-    if (socket.writableCorked === 0) {
-      socket.cork()
-      process.nextTick(() => socket.uncork())
-    }
-    return write(...args)
-  }
 }
 
 // amqplib does not type its socket, and closing has no deadline of its own.

@@ -1,7 +1,9 @@
 /** The store in Redis, for any number of web and worker processes. */
+import type { Socket } from 'node:net'
 import { type Cluster, Redis, type RedisOptions } from 'ioredis'
 import { withDeadline } from '../deadline.ts'
 import { invalidOptions } from '../errors.ts'
+import { gatherWrites } from '../gather-writes.ts'
 import type { Logger } from '../log.ts'
 import { shardOf, tokenHash } from '../secrets.ts'
 import { packBudget, progress, refund, spend, usage } from './budget-scripts.ts'
@@ -176,13 +178,13 @@ export async function openRedis(address: RedisAddress, logger: Logger): Promise<
     connectTimeout: START_TIMEOUT,
     // A firewall that has forgotten a connection ends it for neither side.
     socketTimeout: SILENCE,
-    enableAutoPipelining: true,
     retryStrategy: (times: number) => Math.min(times * 50, 1000),
     // After a fail-over the address may lead to the new master while the old connection stays with the old one.
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
   }
   const redis =
     typeof address === 'string' ? new Redis(address, safe) : new Redis({ ...safe, ...address })
+  redis.on('connect', () => gatherWrites(redis.stream as Socket))
   let lastError: Error | undefined
   redis.on('error', (error: Error) => {
     lastError = error
