@@ -2,14 +2,12 @@
 import {
   createCipheriv,
   createDecipheriv,
-  createHmac,
-  createSecretKey,
   hash,
   hkdfSync,
-  type KeyObject,
   randomFillSync,
   randomInt,
 } from 'node:crypto'
+import { hmac, type MacKey, macKey } from './hmac.ts'
 
 export interface Secrets {
   /** Pseudonym of a number. Its first two characters, 12 bits, are the number's shard. */
@@ -78,11 +76,11 @@ export function createSecrets(secret: string | string[]): Secrets {
   const last = keys[keys.length - 1] as Keys
 
   return {
-    phoneMac: (phone) => mac(last.phone, phone).slice(0, RANDOM_LENGTH),
-    subjectMac: (subject) => mac(last.subject, subject).slice(0, 16),
-    puzzleMac: (text) => mac(last.puzzle, text).slice(0, RANDOM_LENGTH),
+    phoneMac: (phone) => hmac(last.phone, phone).slice(0, RANDOM_LENGTH),
+    subjectMac: (subject) => hmac(last.subject, subject).slice(0, 16),
+    puzzleMac: (text) => hmac(last.puzzle, text).slice(0, RANDOM_LENGTH),
     newId(phoneMac, idempotent) {
-      const text = idempotent ? mac(last.id, join(phoneMac, ...idempotent)) : randomText(17)
+      const text = idempotent ? hmac(last.id, join(phoneMac, ...idempotent)) : randomText(17)
       return shardOf(phoneMac) + text.slice(0, RANDOM_LENGTH)
     },
     keyIds: keys.map(({ keyId }) => keyId),
@@ -99,20 +97,19 @@ export function createSecrets(secret: string | string[]): Secrets {
 
 interface Keys {
   keyId: string
-  phone: KeyObject
-  subject: KeyObject
-  puzzle: KeyObject
-  id: KeyObject
-  code: KeyObject
-  seal: KeyObject
+  phone: MacKey
+  subject: MacKey
+  puzzle: MacKey
+  id: MacKey
+  code: MacKey
+  seal: MacKey
 }
 
 // RFC 5869. The salt is empty: the secrets are random keys already, the info string separates the uses.
 function deriveKeys(secret: string): Keys {
   const derive = (use: string) =>
     Buffer.from(hkdfSync('sha256', secret, '', `fastify-sms-verify ${use}`, 32))
-  // Half the work of a MAC is else to set up its key.
-  const key = (use: string) => createSecretKey(derive(use))
+  const key = (use: string) => macKey(derive(use))
   return {
     keyId: derive('key id').toString('base64url').slice(0, KEY_ID_LENGTH),
     phone: key('phone'),
@@ -123,9 +120,6 @@ function deriveKeys(secret: string): Keys {
     seal: key('seal'),
   }
 }
-
-const hmac = (key: KeyObject, text: string) => createHmac('sha256', key).update(text)
-const mac = (key: KeyObject, text: string): string => hmac(key, text).digest('base64url')
 
 const pool = Buffer.alloc(4096)
 let handedOut = pool.length
@@ -149,11 +143,12 @@ const join = (...parts: string[]): string => parts.map((part) => `${part.length}
 
 // The id is random and belongs to one number and one purpose, so it stands for both of them here.
 const codeMac = (key: Keys, id: string, code: string): string =>
-  mac(key.code, join(id, code)).slice(0, RANDOM_LENGTH)
+  hmac(key.code, join(id, code)).slice(0, RANDOM_LENGTH)
 
 // A key of its own for each context: no number of messages comes near the limit for random 96-bit nonces under one key
 // (NIST SP 800-38D, 8.3), and a sealed text moved to another verification does not open.
-const sealKey = (key: Keys, context: string): Buffer => hmac(key.seal, context).digest()
+const sealKey = (key: Keys, context: string): Buffer =>
+  Buffer.from(hmac(key.seal, context, 'binary'), 'binary')
 
 function seal(key: Keys, plain: string, context: string): string {
   const nonce = random(NONCE_LENGTH)
