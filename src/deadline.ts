@@ -8,14 +8,9 @@ export const atDeadline = (ms: number, callback: () => void): NodeJS.Timeout =>
   setTimeout(() => setImmediate(callback), ms)
 
 /** What the promise comes to, or a rejection that says `message` after `ms` milliseconds. */
-export async function withDeadline<T>(
-  promise: Promise<T>,
-  ms: number,
-  message: string,
-): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const deadline = new Promise<never>((_, reject) => {
-    timer = atDeadline(ms, () => reject(new Error(`${message} within ${ms} ms`)))
+export function withDeadline<T>(promise: Promise<T>, ms: number, message: string): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = atDeadline(ms, () => reject(new Error(`${message} within ${ms} ms`)))
+    promise.then(resolve, reject).finally(() => clearTimeout(timer))
   })
-  return Promise.race([promise, deadline]).finally(() => clearTimeout(timer))
 }

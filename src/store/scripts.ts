@@ -36,10 +36,10 @@ end
 const CODE = `
 local function read_code(id)
   local packed = redis.call('GET', key('c', id))
-  if packed then return unpack(cjson.decode(packed)) end
+  if packed then return unpack(cmsgpack.unpack(packed)) end
 end
 local function write_code(id, mac_code_phone_undo, ...)
-  redis.call('SET', key('c', id), cjson.encode(mac_code_phone_undo), ...)
+  redis.call('SET', key('c', id), cmsgpack.pack(mac_code_phone_undo), ...)
 end
 `
 
@@ -59,7 +59,7 @@ const PHONE = `
 local function read_phone(name)
   local packed = redis.call('GET', key('p', name))
   if not packed then return { failures = 0, sent = 0, next = 0, ends = 0, sends = {} } end
-  local list = cjson.decode(packed)
+  local list = cmsgpack.unpack(packed)
   local sends = {}
   for i = 5, #list, 2 do table.insert(sends, { at = list[i], send = list[i + 1] }) end
   return { failures = list[1], sent = list[2], next = list[3], ends = list[4], sends = sends }
@@ -71,9 +71,9 @@ local function write_phone(name, p)
     table.insert(list, each.send)
   end
   if p.failures > 0 then
-    redis.call('SET', key('p', name), cjson.encode(list))
+    redis.call('SET', key('p', name), cmsgpack.pack(list))
   elseif p.ends > now then
-    redis.call('SET', key('p', name), cjson.encode(list), 'PXAT', p.ends)
+    redis.call('SET', key('p', name), cmsgpack.pack(list), 'PXAT', p.ends)
   else
     redis.call('DEL', key('p', name))
   end
@@ -102,6 +102,15 @@ local function wait_for_send(p, policy, trusted, soft)
 end
 `
 
+// What is written into a hash by one command.
+const FIELDS = `
+local fields = {}
+local function set(field, value)
+  table.insert(fields, field)
+  table.insert(fields, value)
+end
+`
+
 export const issue = script(
   PRELUDE,
   COUNTERS,
@@ -110,6 +119,7 @@ export const issue = script(
   UNDO,
   PHONE,
   WAIT,
+  FIELDS,
   `
 local v, c = key('v', a.id), key('c', a.id)
 local phone, purpose, version, last_key, status, published, spent =
@@ -119,10 +129,10 @@ if phone then mac, code, sealed = read_code(a.id) end
 local live = mac ~= nil
 local p = read_phone(a.phone)
 
-local function accept(verdict, version, status, taken)
+local function accept(verdict, version, status, left, taken)
   return cjson.encode({
     verdict = verdict, version = tonumber(version), status = status, published = published ~= false, taken = taken,
-    expiresIn = redis.call('PTTL', c), resendIn = wait_for_send(p, policy, a.trusted),
+    expiresIn = left, resendIn = wait_for_send(p, policy, a.trusted),
   })
 end
 local function refuse(verdict, wait) return cjson.encode({ verdict = verdict, wait = wait }) end
@@ -130,11 +140,11 @@ local function refuse(verdict, wait) return cjson.encode({ verdict = verdict, wa
 -- No two requests have the same sealed code: this one ran before.
 if live and code == a.code then
   local at = a.purse and tonumber(string.match(spent or '', ',(%d+)/[^,]*$'))
-  return accept('issued', version, status, at and { at = at } or nil)
+  return accept('issued', version, status, redis.call('PTTL', c), at and { at = at } or nil)
 end
 if phone == a.phone and a.key ~= '' and last_key == a.key then
   if not live then return refuse('gone') end
-  return accept('repeated', version, status)
+  return accept('repeated', version, status, redis.call('PTTL', c))
 end
 if a.resend then
   if not live or phone ~= a.phone then return refuse('gone') end
@@ -192,11 +202,10 @@ end
 
 version = (a.resend and version or 0) + 1
 status = a.unsent and 'sent' or 'queued'
-local fields = { 'phone', a.phone, 'purpose', a.purpose ~= '' and a.purpose or purpose, 'version', version, 'status', status }
-local function set(field, value)
-  table.insert(fields, field)
-  table.insert(fields, value)
-end
+set('phone', a.phone)
+set('purpose', a.purpose ~= '' and a.purpose or purpose)
+set('version', version)
+set('status', status)
 if a.key ~= '' then set('key', a.key) end
 if spending then set('spent', (spent or '') .. ',' .. spending.at .. '/' .. spending.ip) end
 redis.call('HSET', v, unpack(fields))
@@ -206,7 +215,7 @@ p.ends = now + keep
 table.insert(p.sends, { at = now, send = a.id .. ':' .. version })
 write_phone(a.phone, p)
 published = false
-return accept('issued', version, status, taken)
+return accept('issued', version, status, policy.ttl, taken)
 `,
 )
 
@@ -342,8 +351,8 @@ export const claim = script(
   CODE,
   `
 local v, c = key('v', a.id), key('c', a.id)
-local version, status, purpose, attempt, holder, lease, again, result, granted, by, unsure, receipt =
-  get(v, 'version', 'status', 'purpose', 'attempt', 'holder', 'lease', 'again', 'result', 'granted', 'by', 'unsure', 'receipt')
+local version, status, purpose, attempt, holder, lease, again, result, reason, granted, by, unsure, receipt = get(v, 'version',
+  'status', 'purpose', 'attempt', 'holder', 'lease', 'again', 'result', 'reason', 'granted', 'by', 'unsure', 'receipt')
 version, attempt = tonumber(version), tonumber(attempt) or 0
 local function answer(verdict, more)
   local t = more or {}
@@ -403,7 +412,7 @@ end
 if not mine then again = unanswered and 1 or 0 end
 redis.call('HSET', v, 'attempt', a.attempt, 'holder', a.holder, 'lease', now + a.lease, 'again', again,
   'status', 'sending')
-redis.call('HDEL', v, 'result', 'reason', 'receipt')
+if result or reason or receipt then redis.call('HDEL', v, 'result', 'reason', 'receipt') end
 write_code(a.id, { mac, code, sealed, false }, 'KEEPTTL')
 return answer('send', {
   purpose = purpose, code = code, sealedPhone = sealed, expiresIn = left, again = tonumber(again) == 1,
@@ -415,6 +424,7 @@ return answer('send', {
 export const complete = script(
   PRELUDE,
   CODE,
+  FIELDS,
   `
 local v = key('v', a.id)
 local version, attempt, holder, status, receipt = get(v, 'version', 'attempt', 'holder', 'status', 'receipt')
@@ -422,25 +432,24 @@ attempt = tonumber(attempt) or 0
 if tonumber(version) ~= a.version or attempt < a.attempt then return cjson.encode('gone') end
 if attempt > a.attempt or holder ~= a.holder then return cjson.encode('taken') end
 local after = { sent = 'sent', retry = 'queued', held = 'queued', failed = 'failed', unknown = 'sent' }
-if a.result == 'held' then
-  redis.call('HSET', v, 'attempt', attempt - 1, 'result', 'retry')
-else
-  redis.call('HSET', v, 'result', a.result)
-end
+if a.result == 'held' then set('attempt', attempt - 1) end
+set('result', a.result == 'held' and 'retry' or a.result)
 if a.sentBy then
-  redis.call('HSET', v, 'by', a.sentBy.provider)
-  if a.sentBy.messageId then redis.call('HSET', v, 'message', a.sentBy.messageId) end
+  set('by', a.sentBy.provider)
+  if a.sentBy.messageId then set('message', a.sentBy.messageId) end
 end
-if a.unsure then redis.call('HSET', v, 'unsure', 1) end
 if receipt == 'failed' and a.result == 'retry' then
   -- It was told before the call had ended that it came to nothing, so that anybody may send it now.
   redis.call('HDEL', v, 'receipt', 'reason', 'unsure')
   status = 'sending'
+elseif a.unsure then
+  set('unsure', 1)
 end
 if status == 'sending' then
-  redis.call('HSET', v, 'status', after[a.result])
-  if a.reason then redis.call('HSET', v, 'reason', a.reason) end
+  set('status', after[a.result])
+  if a.reason then set('reason', a.reason) end
 end
+redis.call('HSET', v, unpack(fields))
 -- Sent, as far as is known: what could be sent is no longer needed, the MAC goes on verifying.
 local mac, _, sealed = read_code(a.id)
 if mac and (a.result == 'sent' or a.result == 'unknown') then write_code(a.id, { mac, false, sealed, false }, 'KEEPTTL') end
