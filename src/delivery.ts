@@ -101,16 +101,21 @@ export function createDelivery(options: DeliveryOptions): Delivery {
   }
 
   async function deliver(job: Job, attempt: number): Promise<Disposition> {
-    const about = { ...job, attempt }
+    const { id, version } = job
+    const about = { id, version, attempt }
     const holder = newNonce()
     let claim: ClaimVerdict
     try {
-      const limits = {
+      claim = await store.claim({
+        id,
+        version,
+        attempt,
+        holder,
         maxAttempt: retry.max + 1,
         minRemaining: minRemaining * 1000,
         lease,
-      }
-      claim = await store.claim({ ...about, ...limits, holder, again: again === true })
+        again: again === true,
+      })
     } catch (error) {
       const failure = { ...about, error: messageOf(error) }
       tell('error', 'store_failed', failure, 'cannot ask the store, later')
@@ -160,7 +165,7 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     claim: Claimed,
   ): Promise<Disposition> {
     const startedAt = performance.now()
-    const about = { ...job, attempt }
+    const { id, version } = job
     let message: SmsMessage | undefined
     let outcome: Dispatched
     try {
@@ -168,7 +173,7 @@ export function createDelivery(options: DeliveryOptions): Delivery {
       outcome = await dispatch(message, claim.previous)
     } catch (error) {
       // Sealed with a secret we do not have: another consumer may, or this one after its restart with the new list.
-      const failure = { ...about, error: messageOf(error) }
+      const failure = { id, version, attempt, error: messageOf(error) }
       tell('error', 'unsealable', failure, 'cannot open what is to be sent')
       outcome = { class: 'retry', code: 'unsealable', alert: true }
     }
@@ -177,20 +182,26 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     const reason = result === 'failed' ? (REASONS[outcome.class] ?? 'provider') : undefined
     const sender = senderOf(outcome)
     const [recorded] = await Promise.all([
-      record({ ...job, attempt, holder, result, reason, ...sender }),
+      record({ id, version, attempt, holder, result, reason, ...sender }),
       message && sender && noteSent(message, outcome),
     ])
     if (message && sender && result === 'sent') noteCode(message, sender.sentBy.provider)
     // Whoever has claimed the job since says what becomes of it, or has said it.
     if (recorded === 'taken') return ACK
+    const [level, event, text] = REPORTS[result]
     const fields = {
-      ...about,
+      id,
+      version,
+      attempt,
       provider: outcome.provider?.name ?? chain.name,
       phone: message && maskPhone(message.phone),
       again: claim.again,
       ms: Math.round(performance.now() - startedAt),
+      outcome: outcome.class,
+      code: outcome.code,
+      messageId: outcome.messageId,
     }
-    report(result, fields, outcome)
+    tell(outcome.alert ? 'error' : level, event, fields, text)
     return disposition(result, attempt, outcome.class)
   }
 
@@ -228,16 +239,22 @@ export function createDelivery(options: DeliveryOptions): Delivery {
    * Undefined if the store could not be asked.
    */
   async function record(completion: CompleteRequest): Promise<CompleteVerdict | undefined> {
-    const { holder, ...about } = completion
+    const failed = (text: string, error?: unknown) => {
+      const { holder: _, ...about } = completion
+      tell(
+        error ? 'error' : 'warn',
+        'unrecorded',
+        { ...about, error: error && messageOf(error) },
+        text,
+      )
+    }
     for (let left = RECORD_TRIES; left > 0; left--) {
       try {
         const recorded = await store.complete(completion)
-        if (recorded === 'taken') tell('warn', 'unrecorded', about, 'another worker has it by now')
+        if (recorded === 'taken') failed('another worker has it by now')
         return recorded
       } catch (error) {
-        const failure = { ...about, error: messageOf(error) }
-        const text = left > 1 ? 'cannot record the result yet' : 'cannot record the result'
-        tell('error', 'unrecorded', failure, text)
+        failed(left > 1 ? 'cannot record the result yet' : 'cannot record the result', error)
       }
       if (left > 1) await sleep(RECORD_PAUSE)
     }
@@ -272,13 +289,6 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     if (result === 'ambiguous' && !repeatable) return 'unknown'
     if (result !== 'ambiguous' && result !== 'retry') return result
     return attempt <= retry.max ? 'retry' : 'failed'
-  }
-
-  function report(result: Completion, about: object, outcome: Outcome): void {
-    const { class: outcomeClass, code, messageId, alert } = outcome
-    const fields = { ...about, outcome: outcomeClass, code, messageId }
-    const [level, event, text] = REPORTS[result]
-    tell(alert ? 'error' : level, event, fields, text)
   }
 
   /** One line, and one more of its kind. */

@@ -16,7 +16,11 @@ export interface DispatchOptions {
   longestTurn?: number
 }
 
-export interface Dispatched extends Outcome {
+export interface Dispatched {
+  class: OutcomeClass
+  messageId?: string | undefined
+  code?: string | undefined
+  alert?: boolean | undefined
   /** Who was asked last. */
   provider?: SmsProvider
   /** Nobody was asked: all who could be were busy. */
@@ -64,10 +68,10 @@ export function createDispatch(options: DispatchOptions): Dispatch {
       }
       // Turns and probes take time, too.
       if (time.left() <= 0) break
-      const outcome = await call(provider, message, time.forOne())
-      health.noteCall(provider.name, message.country, outcome.class)
-      made.push({ ...outcome, provider })
-      if (!isPassedOn(outcome)) break
+      const { class: name, messageId, code, alert } = await call(provider, message, time.forOne())
+      health.noteCall(provider.name, message.country, name)
+      made.push({ class: name, messageId, code, alert, provider })
+      if (!isPassedOn(name)) break
     }
     return conclude(made)
   }
@@ -100,7 +104,7 @@ export function createDispatch(options: DispatchOptions): Dispatch {
     for (const provider of unwell) yield [provider, --others]
   }
 
-  function isPassedOn({ class: name }: Outcome): boolean {
+  function isPassedOn(name: OutcomeClass): boolean {
     return PASSED_ON.has(name) || (name === 'ambiguous' && chain.inDoubt === 'next')
   }
 

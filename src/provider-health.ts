@@ -53,12 +53,14 @@ function rulesOf({ share, least, window, pause }: BreakerOptions): HealthRules {
 }
 
 /** What a call says about the provider; nothing where it is about the number. */
-const CALLS: Partial<Record<OutcomeClass, Partial<Pick<HealthReport, 'good' | 'bad'>>>> = {
-  ok: { good: 1 },
-  duplicate: { good: 1 },
-  retry: { bad: 1 },
-  ambiguous: { bad: 1 },
-  permanent_request: { bad: 1 },
+const WELL = { good: 1, bad: 0 }
+const BADLY = { good: 0, bad: 1 }
+const CALLS: Partial<Record<OutcomeClass, Pick<HealthReport, 'good' | 'bad'>>> = {
+  ok: WELL,
+  duplicate: WELL,
+  retry: BADLY,
+  ambiguous: BADLY,
+  permanent_request: BADLY,
 }
 
 export interface ProviderHealthOptions {
@@ -86,8 +88,11 @@ export function createProviderHealth(options: ProviderHealthOptions): ProviderHe
   function note(report: HealthReport): void {
     const key = `${report.signal} ${keyOf(report.provider, report.country)}`
     const { signal, good, bad } = report
-    const before = waiting.get(key) ?? { good: 0, bad: 0 }
-    waiting.set(key, { ...report, good: before.good + good, bad: before.bad + bad })
+    const before = waiting.get(key)
+    if (before) {
+      before.good += good
+      before.bad += bad
+    } else waiting.set(key, { ...report })
     const isProbed = open.has(keyOf(report.provider, report.country))
     // How the calls of the healthy end well can wait; what else there is to say of calls the others should know now.
     if (signal === 'account' || (signal === 'calls' && (bad > 0 || isProbed))) void reportSoon()
@@ -150,11 +155,9 @@ export function createProviderHealth(options: ProviderHealthOptions): ProviderHe
   return {
     note,
     noteCall(provider, country, outcome) {
-      const about = { provider, country, good: 0, bad: 0 }
-      const signal = outcome === 'account' ? 'account' : 'calls'
-      if (signal === 'account') return note({ ...about, signal })
+      if (outcome === 'account') note({ provider, country, signal: 'account', good: 0, bad: 0 })
       const said = CALLS[outcome]
-      if (said) note({ ...about, signal, ...said })
+      if (said) note({ provider, country, signal: 'calls', ...said })
     },
 
     async admits(provider, country) {

@@ -116,10 +116,10 @@ export function registerRoutes(
       },
     },
     async (request) => {
-      const { purpose, proof } = await smsVerify.verify(
-        { ...request.body, ip: request.ip || UNKNOWN_ADDRESS },
-        request,
-      )
+      // As it came, where the host has switched the validation off; but whose address it is, we say.
+      const asked: VerifyRequest = { ip: '', ...request.body }
+      asked.ip = request.ip || UNKNOWN_ADDRESS
+      const { purpose, proof } = await smsVerify.verify(asked, request)
       return { verified: true as const, purpose, proof }
     },
   )
@@ -222,19 +222,12 @@ function sendProblem(
     challenge,
   } = ours(error, request)
   if (retryAfter !== undefined) reply.header('retry-after', retryAfter)
+  const title = STATUS_CODES[status] ?? 'Error'
+  // What is undefined is not in the JSON.
   return reply
     .code(status)
     .type(PROBLEM_TYPE)
-    .send({
-      type: 'about:blank',
-      title: STATUS_CODES[status] ?? 'Error',
-      status,
-      detail,
-      code,
-      ...(retryAfter !== undefined && { retryAfter }),
-      ...(checksLeft !== undefined && { checksLeft }),
-      ...(challenge && { challenge }),
-    })
+    .send({ type: 'about:blank', title, status, detail, code, retryAfter, checksLeft, challenge })
 }
 
 /** The error as one of ours. Nothing of another one is shown: it may quote the body, a host or a stack. */

@@ -210,8 +210,11 @@ export function createVerification(parts: VerificationParts): SmsVerify {
 
     const proof = secrets.newId(shardOf(id))
     const attempt = {
-      ...{ id, macs: secrets.codeMacs(id, code), keyIds: secrets.keyIds },
-      ...{ nonce: newNonce(), proof: tokenHash(proof) },
+      id,
+      macs: secrets.codeMacs(id, code),
+      keyIds: secrets.keyIds,
+      nonce: newNonce(),
+      proof: tokenHash(proof),
     }
     const purse = budgets.ofCheck(ip)
     const check = await store.check(attempt, policy, purse)

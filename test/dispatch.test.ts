@@ -43,7 +43,11 @@ function dispatchTo(
   return dispatch(message, more.previous)
 }
 
-const said = ({ provider, ...outcome }: Dispatched) => ({ ...outcome, by: provider?.name })
+/** What is there of it. */
+const said = ({ provider, ...outcome }: Dispatched) =>
+  Object.fromEntries(
+    Object.entries({ ...outcome, by: provider?.name }).filter(([, value]) => value !== undefined),
+  )
 
 const passedOn = ['retry', 'account', 'permanent_request', 'rate_recipient'] as const
 
@@ -130,7 +134,7 @@ test('One vendor by itself says what it says.', async () => {
 
 test('Where no vendor serves the country, nothing can be sent and a person has to know.', async () => {
   const outcome = await dispatchTo([{ ...vendor('one'), serves: () => false }])
-  const expected = { class: 'permanent_request', code: 'no route', alert: true, by: undefined }
+  const expected = { class: 'permanent_request', code: 'no route', alert: true }
   assert.deepEqual(said(outcome), expected)
 })
 

@@ -1,6 +1,6 @@
 /** The embedded mode: what our own rules cost, without Redis and RabbitMQ. */
 import type { Request } from 'autocannon'
-import { load, send } from '../load.ts'
+import { CHECKED, load, send } from '../load.ts'
 import { type Row, row } from '../row.ts'
 
 /** Each connection sends, then checks a wrong code for what it was answered. */
@@ -34,7 +34,7 @@ export const embeddedRow: Row = row({
   async prepare(world) {
     const ours = await world.start('embedded')
     const floor = await world.start('floor-json')
-    const run = (url: string) => load(url, PAIR, { duration: world.seconds }, [202, 422])
+    const run = (url: string) => load(url, PAIR, { duration: world.seconds }, [202, ...CHECKED])
     await run(ours.url)
     await run(floor.url)
     return async () => {

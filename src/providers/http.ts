@@ -46,9 +46,14 @@ async function exchange(
   url: string,
   request: HttpRequest,
 ): Promise<HttpAnswer | Outcome> {
-  const { maxBytes = 64 * 1024, ...about } = request
-  const init = { method: 'POST', redirect: 'error', ...about } as const
-  const { status, headers, body } = await fetch(url, init)
+  const { maxBytes = 64 * 1024 } = request
+  const { status, headers, body } = await fetch(url, {
+    method: 'POST',
+    redirect: 'error',
+    headers: request.headers,
+    body: request.body,
+    signal: request.signal,
+  })
   const text = await readText(body, maxBytes)
   if (text === undefined) return TOO_LONG
   const retryAfter = headers?.get('retry-after') != null
@@ -99,6 +104,8 @@ export function checkBaseUrl(option: string, value: string): string {
   return url.href.replace(/\/+$/, '')
 }
 
+const UTF_8 = new TextDecoder()
+
 async function readText(
   body: AsyncIterable<Uint8Array> | null,
   maxBytes: number,
@@ -111,7 +118,7 @@ async function readText(
     if (bytes > maxBytes) return undefined
     chunks.push(chunk)
   }
-  return new TextDecoder().decode(Buffer.concat(chunks))
+  return UTF_8.decode(Buffer.concat(chunks))
 }
 
 function parseObject(text: string): Record<string, unknown> {

@@ -1,5 +1,5 @@
 /** What all calls to Ronglian's REST API share: who calls, the signature, what an answer means. */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { checkBaseUrl, checkOption, type HttpAnswer, outcomeOfHttpStatus, post } from './http.ts'
 import type { Fetch, Outcome } from './provider.ts'
 import { outcomeOfStatus } from './ronglian-codes.ts'
@@ -77,7 +77,7 @@ export function signRonglian(
   time: number,
 ): { sig: string; authorization: string } {
   const stamp = shanghaiStamp(time)
-  const sig = createHash('md5').update(`${accountSid}${authToken}${stamp}`).digest('hex')
+  const sig = hash('md5', `${accountSid}${authToken}${stamp}`)
   const authorization = Buffer.from(`${accountSid}:${stamp}`).toString('base64')
   return { sig: sig.toUpperCase(), authorization }
 }

@@ -9,10 +9,10 @@ import { PRELUDE, script } from './script.ts'
 import type { Budget } from './store.ts'
 
 /** A budget as the scripts take it: short, since some go along with every request. */
-export const packBudget = ({ key, window, max, share, units, conversion }: Budget) => [
-  ...[key, window, max, share, units],
-  ...(conversion ? [conversion.below, conversion.least] : []),
-]
+export const packBudget = ({ key, window, max, share, units, conversion }: Budget) =>
+  conversion
+    ? [key, window, max, share, units, conversion.below, conversion.least]
+    : [key, window, max, share, units]
 
 // The window is cut into N buckets, and N + 1 are counted, so that a unit counts for at least the whole window. A counter is
 // one string of numbers: the sum, the newest bucket and the units in it, and then each older bucket with its units. As long
@@ -168,6 +168,11 @@ end
 
 -- An empty list would become an object in JSON.
 local function listed(list) return #list > 0 and list or nil end
+`
+
+// What an operation takes from along with what else it does. An argument of its own, where there is one.
+export const PURSE = `
+local purse = ARGV[2] and cjson.decode(ARGV[2])
 `
 
 export const spend = script(

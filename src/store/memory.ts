@@ -108,15 +108,18 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       const at = now()
       const old = verifications.get(id)
       const live = old && isLive(old)
-      const accept = (verdict: 'issued' | 'repeated', version: Version) => ({
-        verdict,
-        version: version.number,
-        status: version.status as contract.Status,
-        published: version.published,
-        expiresIn: version.expires - at,
-        resendIn: waitForSend(phone, policy, trusted, at),
-        ...(verdict === 'issued' && version.taken && { taken: version.taken }),
-      })
+      const accept = (verdict: 'issued' | 'repeated', version: Version) => {
+        const accepted = {
+          verdict,
+          version: version.number,
+          status: version.status as contract.Status,
+          published: version.published,
+          expiresIn: version.expires - at,
+          resendIn: waitForSend(phone, policy, trusted, at),
+        }
+        const { taken } = version
+        return verdict === 'issued' && taken ? { taken, ...accepted } : accepted
+      }
 
       // No two requests have the same sealed code: this one ran before.
       if (live && old.current.code === code) return accept('issued', old.current)
@@ -136,7 +139,7 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       if (request.dryRun) return { verdict: 'free' }
       const { full, over = [] } = purse ? findRoom(purse) : {}
       if (full) return { verdict: 'exhausted', ...full }
-      const taken = purse && { ...take(purse.budgets), over }
+      const taken = purse && { over, ...take(purse.budgets) }
       const spent = purse && taken ? { at: taken.at, ip: purse.ip } : request.spent
 
       // No send for as long as the log reaches back: the cooldown grows from the start again.
@@ -153,15 +156,24 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
         status: unsent ? 'sent' : 'queued',
         published: false,
         spent: [...(old?.current.spent ?? []), ...(spent ? [spent] : [])],
-        ...{ mac, code, sealedPhone },
-        ...{ attempt: 0, holder: '', lease: 0, again: false, result: undefined, reason: undefined },
-        ...{ unsure: false, messageId: undefined, receipt: undefined },
+        mac,
+        code,
+        sealedPhone,
+        attempt: 0,
+        holder: '',
+        lease: 0,
+        again: false,
+        result: undefined,
+        reason: undefined,
+        unsure: false,
+        messageId: undefined,
+        receipt: undefined,
         undo,
         taken,
         expires: at + policy.ttl,
       }
-      const blank = { phone, purpose, checks: new Map(), proof: '', by: '' }
-      verifications.set(id, { ...blank, ...old, current, expires: statusEnds })
+      const { checks = new Map(), proof = '', by = '' } = old ?? {}
+      verifications.set(id, { phone, purpose, checks, proof, by, current, expires: statusEnds })
       return accept('issued', current)
 
       function undo(): void {

@@ -40,29 +40,40 @@ const START_TIMEOUT = 3000
 
 const PREFIX = 'sms-verify:'
 
+/** The slot of what is counted over all numbers. */
+const BUDGETS = 'budgets'
+
 export function createRedisStore(
   redis: RedisClient,
   close?: () => Promise<void>,
 ): Store & OutlookStore {
-  /** Runs one script on the keys of these shards. Rejects when Redis cannot answer now; the caller must not guess. */
+  /**
+   * Runs one script on the keys of the shard, and on the budgets where it takes from a purse. Rejects when Redis cannot answer
+   * now; the caller must not guess.
+   */
   async function run<Answer>(
     script: Script,
-    shards: string | string[],
+    shard: string,
     argument: object,
+    purse?: Purse,
   ): Promise<Answer> {
     if (redis.status !== 'ready') throw new Error(`Redis is not connected (${redis.status})`)
-    const keys = [shards].flat().map((shard) => `${PREFIX}{${shard}}:`)
-    const argv = JSON.stringify(argument)
-    const answer = redis.evalsha(script.sha, keys.length, ...keys, argv).catch((error: Error) => {
-      if (!error.message.startsWith('NOSCRIPT')) throw error
-      return redis.eval(script.lua, keys.length, ...keys, argv)
-    })
-    return JSON.parse(
-      (await withDeadline(answer, COMMAND_TIMEOUT, 'Redis did not answer')) as string,
-    ) as Answer
+    const keys = [prefixOf(shard)]
+    const argv = [JSON.stringify(argument)]
+    if (purse && purse.budgets.length > 0) {
+      keys.push(prefixOf(BUDGETS))
+      argv.push(JSON.stringify({ ...purse, budgets: purse.budgets.map(packBudget) }))
+    }
+    const answer = redis
+      .evalsha(script.sha, keys.length, ...keys, ...argv)
+      .catch((error: Error) => {
+        if (!error.message.startsWith('NOSCRIPT')) throw error
+        return redis.eval(script.lua, keys.length, ...keys, ...argv)
+      })
+    const answered = await withDeadline(answer, COMMAND_TIMEOUT, 'Redis did not answer')
+    return JSON.parse(answered as string)
   }
 
-  const BUDGETS = 'budgets'
   const store: Store & OutlookStore = {
     ready: () => redis.status === 'ready',
     close: async () => close?.(),
@@ -72,7 +83,7 @@ export function createRedisStore(
         budgets: budgets.map(packBudget),
         soft,
       })
-      return verdict.verdict === 'wait' ? verdict : { ...verdict, ...listed(verdict) }
+      return verdict.verdict === 'wait' ? verdict : withLists(verdict)
     },
     refund: (budgets, at, verified) =>
       run(refund, BUDGETS, { budgets: budgets.map(packBudget), at, verified }),
@@ -86,21 +97,24 @@ export function createRedisStore(
     async issue(request, policy, purse) {
       const verdict = await run<Awaited<ReturnType<Store['issue']>>>(
         policed(scripts.issue, policy),
-        slotsOf(request.id, purse),
-        { ...request, purse: packed(purse) },
+        shardOf(request.id),
+        request,
+        purse,
       )
-      if (!('taken' in verdict && verdict.taken)) return verdict
-      return { ...verdict, taken: { ...verdict.taken, ...listed(verdict.taken) } }
+      if ('taken' in verdict && verdict.taken) withLists(verdict.taken)
+      return verdict
     },
     published: (version) => run(scripts.published, shardOf(version.id), version),
     retract: (version) => run(scripts.retract, shardOf(version.id), version),
     async check(request, policy, purse) {
       const verdict = await run<Awaited<ReturnType<Store['check']>>>(
         policed(scripts.check, policy),
-        slotsOf(request.id, purse),
-        { ...request, purse: packed(purse) },
+        shardOf(request.id),
+        request,
+        purse,
       )
-      return verdict.verdict === 'verified' ? { ...verdict, spent: verdict.spent ?? [] } : verdict
+      if (verdict.verdict === 'verified') verdict.spent ??= []
+      return verdict
     },
     redeem: (request) => run(scripts.redeem, request.shard, request),
     status: (id, policy) => run(policed(scripts.status, policy), shardOf(id), { id }),
@@ -136,11 +150,9 @@ export function createRedisStore(
   }
   // A cluster has the numbers and the budgets in different slots, and a script keeps to one.
   return redis.isCluster ? { ...store, ...inSteps(store) } : store
-
-  function slotsOf(id: string, purse: Purse | undefined): string[] {
-    return purse ? [shardOf(id), BUDGETS] : [shardOf(id)]
-  }
 }
+
+const prefixOf = (shard: string): string => `${PREFIX}{${shard}}:`
 
 const byPolicy = new WeakMap<Policy, Map<Script, Script>>()
 
@@ -153,16 +165,12 @@ function policed(script: Script, policy: Policy): Script {
   return one
 }
 
-const packed = (purse: Purse | undefined) =>
-  purse && purse.budgets.length > 0
-    ? { ...purse, budgets: purse.budgets.map(packBudget) }
-    : undefined
-
 /** Lua cannot tell an empty list from an empty object, so it leaves it out. */
-const listed = ({ reached, over }: Partial<Taken>): Pick<Taken, 'reached' | 'over'> => ({
-  reached: reached ?? [],
-  over: over ?? [],
-})
+function withLists<T extends Taken>(taken: T): T {
+  taken.reached ??= []
+  taken.over ??= []
+  return taken
+}
 
 /**
  * Opens a client that fails fast and never runs a script twice by itself, and waits until it is ready. Rejects after

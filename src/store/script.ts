@@ -1,6 +1,7 @@
 /**
  * What all Lua scripts have in common. Each takes a single key, the prefix of a shard's keys with its hash tag, so that
- * all keys it makes from it are in one slot of a cluster; and one JSON argument `a`, and answers JSON.
+ * all keys it makes from it are in one slot of a cluster; and one JSON argument `a`, and answers JSON. What takes from budgets has a
+ * second key and argument for them.
  */
 import { createHash } from 'node:crypto'
 

@@ -14,7 +14,7 @@
  *   u:TOKEN  string  a token that was used, with the nonce of the request. Until it expires.
  *   r:PROOF  hash    a proof: id, phone (sealed), purpose, at, by.
  */
-import { BUDGETS, COUNTERS } from './budget-scripts.ts'
+import { BUDGETS, COUNTERS, PURSE } from './budget-scripts.ts'
 import { PRELUDE, script } from './script.ts'
 
 // A nonce is 8 characters; they are kept as ',nonce,nonce'.
@@ -115,6 +115,7 @@ export const issue = script(
   PRELUDE,
   COUNTERS,
   BUDGETS,
+  PURSE,
   CODE,
   UNDO,
   PHONE,
@@ -139,7 +140,7 @@ local function refuse(verdict, wait) return cjson.encode({ verdict = verdict, wa
 
 -- No two requests have the same sealed code: this one ran before.
 if live and code == a.code then
-  local at = a.purse and tonumber(string.match(spent or '', ',(%d+)/[^,]*$'))
+  local at = purse and tonumber(string.match(spent or '', ',(%d+)/[^,]*$'))
   return accept('issued', version, status, redis.call('PTTL', c), at and { at = at } or nil)
 end
 if phone == a.phone and a.key ~= '' and last_key == a.key then
@@ -179,13 +180,13 @@ if a.dryRun then return refuse('free') end
 
 -- The last that can refuse, so that only what is issued takes a unit of them.
 local taken
-if a.purse then
-  local budgets = open_budgets(a.purse.budgets)
-  local full, over = find_room(budgets, a.purse.soft)
+if purse then
+  local budgets = open_budgets(purse.budgets)
+  local full, over = find_room(budgets, purse.soft)
   if full then return cjson.encode({ verdict = 'exhausted', budget = full.budget, wait = full.wait }) end
   taken = { at = now, over = listed(over), reached = listed(take(budgets)) }
 end
-local spending = a.purse and { at = now, ip = a.purse.ip } or a.spent ~= cjson.null and a.spent
+local spending = purse and { at = now, ip = purse.ip } or a.spent ~= cjson.null and a.spent
 
 -- No send for as long as the log reaches back: the cooldown grows from the start again.
 local sent, after = p.sent, p.next
@@ -264,6 +265,7 @@ export const check = script(
   PRELUDE,
   COUNTERS,
   BUDGETS,
+  PURSE,
   CHECKS,
   CAN_OPEN,
   CODE,
@@ -298,9 +300,9 @@ if before then
 end
 
 local budgets, full, over
-if a.purse then
-  budgets = open_budgets(a.purse.budgets)
-  full, over = find_room(budgets, a.purse.soft)
+if purse then
+  budgets = open_budgets(purse.budgets)
+  full, over = find_room(budgets, purse.soft)
   if full then return cjson.encode({ verdict = 'exhausted', budget = full.budget, wait = full.wait }) end
   over = listed(over)
 end
