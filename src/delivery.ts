@@ -7,7 +7,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createDispatch, type Dispatched, longestDispatch } from './dispatch.ts'
 import type { Logger } from './log.ts'
-import { maskPhone } from './phone.ts'
+import { maskPhone } from './mask.ts'
 import { noteState, type ProviderHealth } from './provider-health.ts'
 import type { ProviderChain } from './providers/chain.ts'
 import type { Outcome, SmsMessage } from './providers/provider.ts'

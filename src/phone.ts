@@ -1,10 +1,5 @@
 /** One canonical form of a phone number, made before anything is keyed, limited, signed or sent by it. */
-import {
-  type CountryCode,
-  getCountries,
-  getCountryCallingCode,
-  parsePhoneNumberFromString,
-} from 'libphonenumber-js/max'
+import { type CountryCode, getCountries, parsePhoneNumberFromString } from 'libphonenumber-js/max'
 import { countryNotAllowed, invalidPhone, numberTypeNotAllowed } from './errors.ts'
 
 export interface Phone {
@@ -29,12 +24,6 @@ const PLAIN = /^[+0-9 ().-]{5,32}$/
 // A code by SMS reaches these. All other types (premium, shared cost, toll-free, pager, voicemail, VoIP, landline) are
 // how SMS pumping is paid for.
 const ALLOWED_TYPES: readonly string[] = ['MOBILE', 'FIXED_LINE_OR_MOBILE']
-
-// Of the countries, and of the networks that have none (ITU-T E.164, list of assigned codes).
-const CALLING_CODES = new Set<string>([
-  ...getCountries().map((country) => getCountryCallingCode(country)),
-  ...['800', '808', '870', '878', '881', '882', '883', '888', '979'],
-])
 
 /**
  * The number in canonical form. Throws `SMS_VERIFY_INVALID_PHONE`, `SMS_VERIFY_COUNTRY_NOT_ALLOWED` or
@@ -62,15 +51,6 @@ export function canonicalPhone(text: string, defaultCountry?: string): string {
 
 /** The country of a canonical number, '' if it has none. */
 export const countryOf = (e164: string): string => parsePhoneNumberFromString(e164)?.country ?? ''
-
-/** The number with only its calling code and last two digits readable, for logs. */
-export function maskPhone(e164: string): string {
-  // None of them begins with another one.
-  const callingCode =
-    [1, 2, 3].map((n) => e164.slice(1, 1 + n)).find((n) => CALLING_CODES.has(n)) ?? ''
-  const hidden = e164.length - 1 - callingCode.length - 2
-  return `+${callingCode}${'*'.repeat(Math.max(hidden, 0))}${e164.slice(-2)}`
-}
 
 function read(text: string, defaultCountry: string | undefined) {
   if (!PLAIN.test(text)) throw invalidPhone()

@@ -14,6 +14,7 @@ import { startEmbedded } from './embedded.ts'
 import { invalidOptions } from './errors.ts'
 import { type SafeHooks, safeHooks } from './hooks.ts'
 import { effectiveLimits } from './limits.ts'
+import { maskPhone } from './mask.ts'
 import {
   CODE_LENGTH,
   checkPluginOptions,
@@ -24,7 +25,7 @@ import {
   policyOf,
   type SmsVerifyOptions,
 } from './options.ts'
-import { maskPhone, parsePhone } from './phone.ts'
+import { parsePhone } from './phone.ts'
 import { createProviderHealth } from './provider-health.ts'
 import { BREAKER } from './providers/chain.ts'
 import { connectPublisher } from './queue/publisher.ts'

@@ -2,7 +2,8 @@
 import { Type } from '@sinclair/typebox'
 import { invalidOptions } from './errors.ts'
 import type { Logger } from './log.ts'
-import { maskPhone, type PhonePolicy, parsePhone } from './phone.ts'
+import { maskPhone } from './mask.ts'
+import { type PhonePolicy, parsePhone } from './phone.ts'
 import { expecting } from './validate.ts'
 
 export interface TestNumber {

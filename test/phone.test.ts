@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parsePhoneNumberFromString } from 'libphonenumber-js/max'
+import {
+  getCountries,
+  getCountryCallingCode,
+  parsePhoneNumberFromString,
+} from 'libphonenumber-js/max'
 import { isSmsVerifyError } from '../src/errors.ts'
-import { COUNTRIES, canonicalPhone, countryOf, maskPhone, parsePhone } from '../src/phone.ts'
+import { maskPhone } from '../src/mask.ts'
+import { COUNTRIES, canonicalPhone, countryOf, parsePhone } from '../src/phone.ts'
 import { INTERNATIONAL, NATIONAL, PHONE, REFUSED } from './spellings.ts'
 
 test('Every spelling of a number is either refused or the same number, in any setting.', () => {
@@ -166,6 +171,10 @@ test('The canonical form is its own canonical form, for the operator in every co
 })
 
 test('A masked number shows its calling code and its last two digits, and keeps its length.', () => {
+  for (const country of getCountries()) {
+    const code = getCountryCallingCode(country)
+    assert.equal(maskPhone(`+${code}12345678`), `+${code}******78`)
+  }
   assert.equal(maskPhone(PHONE), '+86*********00')
   assert.equal(maskPhone('+12125550123'), '+1********23')
   assert.equal(maskPhone('+353850123456'), '+353*******56')
