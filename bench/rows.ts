@@ -5,6 +5,7 @@ import { costsRow } from './rows/costs.ts'
 import { embeddedRow } from './rows/embedded.ts'
 import { livesRow, sizeRow, waitingRow } from './rows/growth.ts'
 import { paceRow } from './rows/latency.ts'
+import { partsRow } from './rows/parts.ts'
 import { processesRow } from './rows/processes.ts'
 import { sendRow, verifyRow } from './rows/routes.ts'
 import { startRow } from './rows/start.ts'
@@ -13,5 +14,5 @@ export const ROWS: Row[] = [
   ...[sendRow, verifyRow, embeddedRow],
   ...[consumerRow, noopRow, latencyRow, paceRow],
   ...[sizeRow, livesRow, waitingRow, startRow],
-  ...[processesRow, costsRow],
+  ...[processesRow, partsRow, costsRow],
 ]

@@ -15,6 +15,7 @@ const IN_SHORT = ['send', 'verify', 'consumer', 'noop', 'pace']
 const HEADS: Record<Row['table'], string[]> = {
   targets: ['Row', 'What', 'Ours', 'Beside it', 'Share', 'Target', 'Met'],
   processes: ['What', 'Ours', 'Beside it', 'Share'],
+  parts: ['What', 'The parts alone', 'Beside it', 'Share'],
   costs: ['What', 'Ours', 'Beside it', 'Share'],
 }
 

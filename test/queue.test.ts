@@ -284,6 +284,35 @@ test('a delivery in hand when its channel is lost is not acknowledged on another
   await until('nothing is left', async () => (await broker.depth(`${queuePrefix}.send`)) === 0)
 })
 
+test('what is settled behind a slow delivery is acknowledged, and the slow one is not', async (t) => {
+  const queuePrefix = newQueuePrefix()
+  const proxy = await startProxy(t, AMQP_URL)
+  let release = () => {}
+  const held = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  const { deliveries } = await subscriber(
+    t,
+    { amqp: proxy.url, queuePrefix, concurrency: 3 },
+    async (): Promise<Disposition> => {
+      if (deliveries.at(-1)?.[0].version === 2) await held
+      return { next: 'ack' }
+    },
+  )
+  const jobs = await publisher(t, { queuePrefix })
+  for (const version of [1, 2, 3, 4, 5, 6]) await jobs.publish({ ...JOB, version })
+  await until('the others are not held up', () => deliveries.length === 6)
+  await sleep(100)
+  proxy.cut()
+  await until('it is delivered again', () => deliveries.length === 7)
+  release()
+  const broker = await openBroker(t)
+  await until('nothing is left', async () => (await broker.depth(`${queuePrefix}.send`)) === 0)
+  await sleep(300)
+  const versions = deliveries.map(([{ version }]) => version)
+  assert.deepEqual(versions, [1, 2, 3, 4, 5, 6, 2])
+})
+
 test('several addresses are tried in turn', async (t) => {
   const jobs = await publisher(t, { amqp: ['amqp://127.0.0.1:1', AMQP_URL] })
   assert.equal(await jobs.publish(JOB), 'done')

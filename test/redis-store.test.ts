@@ -202,6 +202,20 @@ test('redis: The prefix of a client is kept, and none is needed.', async () => {
   assert.ok(!left.some((key) => names.some((name) => key.endsWith(name))))
 })
 
+test('redis: What was counted before the clock was set back counts for one window more, and no longer.', async () => {
+  const { store, prefix } = await openStore()
+  const window = 60_000
+  const budget = { key: random(8), window, max: 3, share: 0, units: 1 }
+  const key = `${prefix}sms-verify:{budgets}:b:${budget.key}`
+  const ahead = Math.floor((Date.now() + 3_600_000) / 1000)
+  // The sum, the newest bucket and the units in it, then an older one.
+  await raw.set(key, Buffer.from(new Float64Array([2, ahead, 1, ahead - 30, 1]).buffer))
+  assert.equal((await store.spend([budget], false)).verdict, 'spent')
+  const refused = await store.spend([budget], false)
+  assert.ok(refused.verdict === 'wait' && refused.wait <= window + 2000, JSON.stringify(refused))
+  assert.ok((await raw.pttl(key)) <= window + 2000)
+})
+
 test('redis: An erased number leaves no key.', async () => {
   const { store, prefix } = await openStore()
   const { verified, failing, live } = await runAll(store)

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { createHmac, randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { hmac, macKey } from '../src/hmac.ts'
 import {
   createSecrets,
   deliveryKey,
@@ -280,3 +282,15 @@ const toText = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64url')
 
 const windows = (text: string, length: number): string[] =>
   Array.from({ length: text.length - length + 1 }, (_, i) => text.slice(i, i + length))
+
+test('A MAC is the HMAC-SHA-256 that Node makes, whatever the key and the text.', () => {
+  const texts = ['', 'a', 'é😀', '\ud800', 'x'.repeat(170), 'x'.repeat(171), '😀'.repeat(400)]
+  for (let length = 0; length <= 64; length++) {
+    const key = randomBytes(length)
+    const made = macKey(key)
+    for (const text of [...texts, randomBytes(length * 9).toString('latin1')]) {
+      const expected = createHmac('sha256', key).update(text)
+      assert.equal(hmac(made, text), expected.digest('base64url'), `${length} ${text.length}`)
+    }
+  }
+})

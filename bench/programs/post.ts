@@ -15,6 +15,13 @@ const HEADERS = {
   authorization: Buffer.from('account:20260101000000').toString('base64'),
 }
 
+/** The same for `fetch`. */
+export const REQUEST = {
+  method: 'POST',
+  headers: { ...HEADERS, 'content-length': String(BODY.length) },
+  body: BODY,
+}
+
 export function post(url: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const outgoing = request(url, { method: 'POST', agent, headers: HEADERS }, (response) => {

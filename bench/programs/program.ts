@@ -10,6 +10,8 @@ export type Program =
   | 'consumer'
   | 'floor-consumer'
   | 'peer-bullmq'
+  | 'parts-web'
+  | 'parts-consumer'
   | 'vendor'
   | 'start'
 

@@ -14,7 +14,8 @@ const IDEAL = (SLOTS * 1000) / LATENCY
 
 export const rate = ({ jobs, from, to }: Drained): number => (jobs * 1000) / (to - from)
 
-const drain = async (program: Running, jobs: number) => rate(await program.ask('drain', jobs))
+export const drain = async (program: Running, jobs: number): Promise<number> =>
+  rate(await program.ask('drain', jobs))
 
 export const consumerRow: Row = row({
   name: 'consumer',
@@ -35,6 +36,7 @@ export const consumerRow: Row = row({
     rss: {
       title: 'memory of that consumer',
       unit: 'MiB',
+      against: 'that of the bare consumer',
       target: { value: { most: 120 } },
     },
   },
@@ -55,10 +57,11 @@ export const consumerRow: Row = row({
       const ours = await drain(consumer, world.jobs)
       const peer = await drain(bullmq, world.jobs)
       const { rss } = await consumer.ask('usage')
+      const { rss: bareRss } = await floor.ask('usage')
       return {
         floor: { ours, other: bare },
         bullmq: { ours, other: peer },
-        rss: { ours: rss / MEBIBYTE },
+        rss: { ours: rss / MEBIBYTE, other: bareRss / MEBIBYTE },
       }
     }
   },

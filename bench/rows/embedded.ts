@@ -1,6 +1,6 @@
 /** The embedded mode: what our own rules cost, without Redis and RabbitMQ. */
 import type { Request } from 'autocannon'
-import { CHECKED, load, send } from '../load.ts'
+import { CHECKED, type Load, load, send } from '../load.ts'
 import { type Row, row } from '../row.ts'
 
 /** Each connection sends, then checks a wrong code for what it was answered. */
@@ -20,6 +20,9 @@ const PAIR: Request[] = [
   },
 ]
 
+export const loadPairs = (url: string, seconds: number): Promise<Load> =>
+  load(url, PAIR, { duration: seconds }, [202, ...CHECKED])
+
 export const embeddedRow: Row = row({
   name: 'embedded',
   table: 'targets',
@@ -34,7 +37,7 @@ export const embeddedRow: Row = row({
   async prepare(world) {
     const ours = await world.start('embedded')
     const floor = await world.start('floor-json')
-    const run = (url: string) => load(url, PAIR, { duration: world.seconds }, [202, ...CHECKED])
+    const run = (url: string) => loadPairs(url, world.seconds)
     await run(ours.url)
     await run(floor.url)
     return async () => {

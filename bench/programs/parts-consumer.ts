@@ -1,0 +1,49 @@
+/** The parts of a consumer: a script before and one after the call of the vendor, two seals opened, a line of the log. */
+import type { Socket } from 'node:net'
+import { connect } from 'amqplib'
+import { pino } from 'pino'
+import { gatherWrites } from '../../src/gather-writes.ts'
+import { pooledFetch } from '../../src/providers/pool.ts'
+import { CLAIM, open, SEALED, scriptRunner } from './parts.ts'
+import { REQUEST } from './post.ts'
+import { countTo, ready, settings } from './program.ts'
+
+const { redis, amqp, queuePrefix, vendor } = settings
+const run = await scriptRunner(redis)
+const logger = pino()
+
+async function send(id: string): Promise<void> {
+  await run(CLAIM, `parts:${id}:`, 'holder', '12345', SEALED.sealedCode)
+  const opened = open(SEALED)
+  if (vendor) {
+    const signal = new AbortController().signal
+    const { body } = await pooledFetch(vendor, { ...REQUEST, signal, redirect: 'error' })
+    for await (const _ of body ?? []);
+  }
+  await run(CLAIM, `parts:${id}:`, 'holder', '12345', SEALED.sealedPhone)
+  logger.info({ event: 'sms.sent', id, phone: opened.length }, 'the provider took the SMS')
+}
+
+ready('', {
+  async drain(jobs) {
+    const counter = countTo(jobs)
+    const connection = await connect(amqp, { noDelay: true })
+    gatherWrites((connection.connection as unknown as { stream: Socket }).stream)
+    const channel = await connection.createChannel()
+    await channel.prefetch(64)
+    let over = false
+    let count = 0
+    await channel.consume(`${queuePrefix}.floor`, async (message) => {
+      if (!message) return
+      JSON.parse(message.content.toString())
+      await send(String(count++))
+      if (over) return
+      channel.ack(message)
+      counter.add(1)
+    })
+    const drained = await counter.reached
+    over = true
+    await connection.close()
+    return drained
+  },
+})
