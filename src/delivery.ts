@@ -181,10 +181,9 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     const result = resultOf(outcome, attempt)
     const reason = result === 'failed' ? (REASONS[outcome.class] ?? 'provider') : undefined
     const sender = senderOf(outcome)
-    const [recorded] = await Promise.all([
-      record({ id, version, attempt, holder, result, reason, ...sender }),
-      message && sender && noteSent(message, outcome),
-    ])
+    const noted = message && sender && noteSent(message, outcome)
+    const recorded = await record({ id, version, attempt, holder, result, reason, ...sender })
+    if (noted) await noted
     if (message && sender && result === 'sent') noteCode(message, sender.sentBy.provider)
     // Whoever has claimed the job since says what becomes of it, or has said it.
     if (recorded === 'taken') return ACK

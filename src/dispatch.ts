@@ -27,6 +27,9 @@ export interface Dispatched {
   held?: boolean
 }
 
+/** Whom to ask, and how many are left behind him. */
+type Turn = [provider: SmsProvider, others: number]
+
 export type Dispatch = (message: SmsMessage, previous?: Previous) => Promise<Dispatched>
 
 /** Milliseconds that all calls for one attempt may take together. */
@@ -61,7 +64,11 @@ export function createDispatch(options: DispatchOptions): Dispatch {
     const order = orderOf(message, previous)
     const time = startTime(chain.inDoubt === 'next' ? order.length : 1)
     const made: Dispatched[] = []
-    for await (const [provider, others] of wellFirst(order, message.country)) {
+    const [only] = order
+    // Where there is no choice nobody need be asked how he is.
+    const turns: Iterable<Turn> | AsyncIterable<Turn> =
+      only && order.length === 1 ? [[only, 0]] : wellFirst(order, message.country)
+    for await (const [provider, others] of turns) {
       if (!(await takeTurn(provider, others, time))) {
         made.push({ class: 'retry', code: 'rate', provider, held: true })
         continue
@@ -84,22 +91,18 @@ export function createDispatch(options: DispatchOptions): Dispatch {
     const last = chain.providers.find(({ name }) => name === previous?.provider)
     if (last && previous?.unsure && chain.inDoubt === 'same') return [last]
     const order = chain.order(message)
-    const next = last ? order.indexOf(last) + 1 : 0
+    if (!last) return order
+    const next = order.indexOf(last) + 1
     return [...order.slice(next), ...order.slice(0, next)]
   }
 
   /** Each with how many are left behind it. Who is not well comes last. */
-  async function* wellFirst(
-    order: SmsProvider[],
-    country: string,
-  ): AsyncGenerator<[provider: SmsProvider, others: number]> {
+  async function* wellFirst(order: SmsProvider[], country: string): AsyncGenerator<Turn> {
     let others = order.length
     const unwell: SmsProvider[] = []
     for (const provider of order) {
-      // Where there is no choice nobody need be asked how he is.
-      if (order.length === 1 || (await health.admits(provider.name, country))) {
-        yield [provider, --others]
-      } else unwell.push(provider)
+      if (await health.admits(provider.name, country)) yield [provider, --others]
+      else unwell.push(provider)
     }
     for (const provider of unwell) yield [provider, --others]
   }
@@ -149,14 +152,14 @@ function startTime(calls: number): Time {
 async function call(provider: SmsProvider, message: SmsMessage, ms: number): Promise<Outcome> {
   const abort = new AbortController()
   let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<Outcome>((resolve) => {
-    timer = atDeadline(ms, () => {
-      resolve({ class: 'ambiguous', code: 'timeout' })
-      abort.abort(new Error(`no answer within ${Math.round(ms)} ms`))
-    })
-  })
   try {
-    const outcome = await Promise.race([provider.send(message, { signal: abort.signal }), timeout])
+    const outcome = await new Promise<Outcome>((resolve, reject) => {
+      timer = atDeadline(ms, () => {
+        resolve({ class: 'ambiguous', code: 'timeout' })
+        abort.abort(new Error(`no answer within ${Math.round(ms)} ms`))
+      })
+      Promise.resolve(provider.send(message, { signal: abort.signal })).then(resolve, reject)
+    })
     if (CLASSES.has(outcome?.class)) return outcome
     return { class: 'ambiguous', code: 'unreadable outcome', alert: true }
   } catch (error) {
