@@ -1,10 +1,9 @@
 /** The parts of a consumer: a script before and one after the call of the vendor, two seals opened, a line of the log. */
-import type { Socket } from 'node:net'
 import { connect } from 'amqplib'
 import { pino } from 'pino'
 import { gatherWrites } from '../../src/gather-writes.ts'
 import { pooledFetch } from '../../src/providers/pool.ts'
-import { CLAIM, open, SEALED, scriptRunner } from './parts.ts'
+import { CLAIM, open, SEALED, scriptRunner, socketOf } from './parts.ts'
 import { REQUEST } from './post.ts'
 import { countTo, ready, settings } from './program.ts'
 
@@ -28,7 +27,7 @@ ready('', {
   async drain(jobs) {
     const counter = countTo(jobs)
     const connection = await connect(amqp, { noDelay: true })
-    gatherWrites((connection.connection as unknown as { stream: Socket }).stream)
+    gatherWrites(socketOf(connection))
     const channel = await connection.createChannel()
     await channel.prefetch(64)
     let over = false

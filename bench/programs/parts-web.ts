@@ -1,19 +1,36 @@
-/** The parts of a check, and of a send and a check without Redis and RabbitMQ, behind routes like ours. */
+/** The parts of a send and of a check behind routes like ours, with Redis and RabbitMQ or without. */
 import Fastify, { type FastifyReply } from 'fastify'
-import { CHECK, makeCheck, makeSend, open, type Sealed, scriptRunner } from './parts.ts'
+import {
+  CHECK,
+  ISSUE,
+  makeCheck,
+  makeSend,
+  open,
+  publisher,
+  type Sealed,
+  scriptRunner,
+} from './parts.ts'
 import { ready, settings } from './program.ts'
 
 const app = Fastify()
 const sent = new Map<string, Sealed>()
+const { redis, amqp, queuePrefix } = settings
+const run = redis ? await scriptRunner(redis) : undefined
+const publish = redis ? await publisher(amqp, `${queuePrefix}.parts`) : undefined
 
 app.post<{ Body: { phone: string } }>('/sms/send', async ({ body: { phone } }, reply) => {
   const sealed = makeSend(phone)
-  sent.set(sealed.id, sealed)
-  open(sealed)
+  const { id, sealedPhone, sealedCode } = sealed
+  if (run && publish) {
+    await run(ISSUE, `parts:${id}:`, id, sealedPhone, sealedCode, '0123456789abcdef01234567')
+    await publish(id)
+  } else {
+    sent.set(id, sealed)
+    open(sealed)
+  }
   return reply.code(202).send({ id: sealed.id, expiresIn: 300, resendIn: 60, codeLength: 6 })
 })
 
-const run = settings.redis ? await scriptRunner(settings.redis) : undefined
 app.post<{ Body: { id: string; code: string } }>(
   '/sms/verify',
   async ({ body: { id, code } }, reply) => {

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import type { Socket } from 'node:net'
+import { type ChannelModel, connect } from 'amqplib'
 import { Redis } from 'ioredis'
 import { gatherWrites } from '../../src/gather-writes.ts'
 import { parsePhone } from '../../src/phone.ts'
@@ -39,6 +40,21 @@ export const SEALED: Sealed = makeSend('+8613800138000')
 export function open({ id, sealedPhone, sealedCode }: Sealed): string {
   return openPhone(secrets, id, sealedPhone) + openCode(secrets, id, sealedCode).code
 }
+
+/** The clock; the verification, the number and seven budgets read; all of them and the code written. */
+export const ISSUE = `
+redis.call('TIME')
+redis.call('HMGET', KEYS[1] .. 'v', 'phone', 'purpose', 'version', 'key', 'status', 'published', 'spent')
+redis.call('GET', KEYS[1] .. 'p')
+local budgets = {}
+for i = 1, 7 do budgets[i] = 'parts:b:' .. i end
+redis.call('MGET', unpack(budgets))
+for i = 1, 7 do redis.call('SETRANGE', budgets[i], 0, ARGV[4]) end
+redis.call('HSET', KEYS[1] .. 'v', 'phone', ARGV[1], 'purpose', 'default', 'version', '1', 'status', 'queued', 'spent', ARGV[4])
+redis.call('PEXPIRE', KEYS[1] .. 'v', '900000')
+redis.call('SET', KEYS[1] .. 'c', ARGV[2] .. ARGV[3], 'PX', '300000')
+redis.call('SET', KEYS[1] .. 'p', ARGV[1], 'PX', '86400000')
+return 'issued'`
 
 /** The clock; the verification, the code, the number and a budget read; all but the code written. */
 export const CHECK = `
@@ -77,3 +93,24 @@ export async function scriptRunner(url: string): Promise<Run> {
 type Run = (lua: string, key: string, ...args: string[]) => Promise<unknown>
 
 const shas = new Map<string, string>()
+
+/** Publishes a job to a quorum queue, and waits for the confirm. */
+export async function publisher(
+  url: string,
+  queue: string,
+): Promise<(id: string) => Promise<void>> {
+  const connection = await connect(url, { noDelay: true })
+  gatherWrites(socketOf(connection))
+  const channel = await connection.createConfirmChannel()
+  await channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': 'quorum' } })
+  const headers = { 'x-attempt': 1 }
+  return (id) =>
+    new Promise((resolve, reject) => {
+      const content = Buffer.from(JSON.stringify({ v: 1, id, version: 1 }))
+      const options = { persistent: true, mandatory: true, messageId: `${id}:1:1`, headers }
+      channel.publish('', queue, content, options, (error) => (error ? reject(error) : resolve()))
+    })
+}
+
+export const socketOf = (connection: ChannelModel): Socket =>
+  (connection.connection as unknown as { stream: Socket }).stream

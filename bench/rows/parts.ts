@@ -2,7 +2,7 @@
  * How much of the floor is left for anybody who keeps the same promises: the floor with the parts that they need, and with
  * nothing else. A target above that share is out of reach; the distance from it to us is what our own code costs.
  */
-import { loadChecks } from '../load.ts'
+import { loadChecks, loadSends } from '../load.ts'
 import { publishMany } from '../queue.ts'
 import { type Row, row } from '../row.ts'
 import { drain } from './consumer.ts'
@@ -18,6 +18,12 @@ export const partsRow: Row = row({
   name: 'parts',
   table: 'parts',
   lines: {
+    send: {
+      title:
+        '`send`: a number parsed, two seals made, six hashes and MACs, twenty commands in the script',
+      unit: 'requests/s',
+      against: 'bare route: one Lua script, one confirmed persistent publish to a quorum queue',
+    },
     verify: {
       title: '`verify`: three hashes and MACs, eight commands in the script',
       unit: 'requests/s',
@@ -60,20 +66,24 @@ export const partsRow: Row = row({
     const bareNoop = await world.start('floor-consumer', { queuePrefix })
 
     const checks = async (url: string) => (await loadChecks(url, IDS, world.seconds)).rate
+    const sends = async (url: string) => (await loadSends(url, world.seconds)).rate
     const pairs = async (url: string) => (await loadPairs(url, world.seconds)).rate
     const drained = async (program: typeof consumer) => {
       await publishMany(world.rabbitmq.url, `${queuePrefix}.floor`, world.jobs)
       return drain(program, world.jobs)
     }
     await checks(bareWeb.url)
+    await sends(bareWeb.url)
     await pairs(bareJson.url)
     return async () => {
+      const send = { other: await sends(bareWeb.url), ours: await sends(web.url) }
       const verify = { other: await checks(bareWeb.url), ours: await checks(web.url) }
       const both = { other: await pairs(bareJson.url), ours: await pairs(embedded.url) }
       const floor = { other: await drained(bareConsumer), ours: await drained(consumer) }
       await bullmq.ask('fill', world.jobs)
       const peer = await drain(bullmq, world.jobs)
       return {
+        send,
         verify,
         embedded: both,
         consumer: floor,
