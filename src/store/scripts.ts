@@ -58,22 +58,16 @@ end
 const PHONE = `
 local function read_phone(name)
   local packed = redis.call('GET', key('p', name))
-  if not packed then return { failures = 0, sent = 0, next = 0, ends = 0, sends = {} } end
-  local list = cmsgpack.unpack(packed)
-  local sends = {}
-  for i = 5, #list, 2 do table.insert(sends, { at = list[i], send = list[i + 1] }) end
-  return { failures = list[1], sent = list[2], next = list[3], ends = list[4], sends = sends }
+  if not packed then return { failures = 0, sent = 0, next = 0, ends = 0, log = {} } end
+  local failures, sent, next, ends, log = cmsgpack.unpack(packed)
+  return { failures = failures, sent = sent, next = next, ends = ends, log = log }
 end
 local function write_phone(name, p)
-  local list = { p.failures, p.sent, p.next, p.ends }
-  for _, each in ipairs(p.sends) do
-    table.insert(list, each.at)
-    table.insert(list, each.send)
-  end
+  local packed = cmsgpack.pack(p.failures, p.sent, p.next, p.ends, p.log)
   if p.failures > 0 then
-    redis.call('SET', key('p', name), cmsgpack.pack(list))
+    redis.call('SET', key('p', name), packed)
   elseif p.ends > now then
-    redis.call('SET', key('p', name), cmsgpack.pack(list), 'PXAT', p.ends)
+    redis.call('SET', key('p', name), packed, 'PXAT', p.ends)
   else
     redis.call('DEL', key('p', name))
   end
@@ -95,8 +89,8 @@ local function wait_for_send(p, policy, trusted, soft)
   end
   for _, w in ipairs(windows) do
     -- The window is full for as long as the send that is the max-th from the end is in it.
-    local send = p.sends[#p.sends + 1 - w.max]
-    if send then wait = math.max(wait, send.at + w.window - now) end
+    local at = p.log[#p.log + 1 - 2 * w.max]
+    if at then wait = math.max(wait, at + w.window - now) end
   end
   return wait
 end
@@ -159,14 +153,17 @@ if p.failures >= policy.disableAfter then return refuse('disabled') end
 local keep = policy.ttl + policy.retention
 for _, w in ipairs(policy.windows) do keep = math.max(keep, w.window) end
 keep = math.max(keep, policy.slowWindow.window)
-while p.sends[1] and p.sends[1].at <= now - keep do table.remove(p.sends, 1) end
+while p.log[1] and p.log[1] <= now - keep do
+  table.remove(p.log, 1)
+  table.remove(p.log, 1)
+end
 
 local wait = wait_for_send(p, policy, a.trusted, a.soft)
-if not a.resend and #p.sends >= policy.live then
+if not a.resend and #p.log >= 2 * policy.live then
   local seen, lives = {}, {}
-  for _, each in ipairs(p.sends) do
-    local id = string.match(each.send, '^[^:]+')
-    local left = each.at >= now - policy.ttl and not seen[id] and redis.call('PTTL', key('c', id)) or 0
+  for i = 1, #p.log, 2 do
+    local id = string.match(p.log[i + 1], '^[^:]+')
+    local left = p.log[i] >= now - policy.ttl and not seen[id] and redis.call('PTTL', key('c', id)) or 0
     if left > 0 then
       table.insert(lives, left)
       seen[id] = true
@@ -190,7 +187,7 @@ local spending = purse and { at = now, ip = purse.ip } or a.spent ~= cjson.null 
 
 -- No send for as long as the log reaches back: the cooldown grows from the start again.
 local sent, after = p.sent, p.next
-local in_a_row = #p.sends > 0 and sent or 0
+local in_a_row = #p.log > 0 and sent or 0
 p.sent = in_a_row + 1
 p.next = now + (policy.cooldown[math.min(p.sent, #policy.cooldown)] or 0)
 local undo = { next = p.next, sent = sent > 0 and sent or nil, after = after > 0 and after or nil }
@@ -213,7 +210,8 @@ redis.call('HSET', v, unpack(fields))
 redis.call('PEXPIRE', v, policy.ttl + policy.retention)
 write_code(a.id, { a.mac, a.code, a.sealedPhone, undo }, 'PX', policy.ttl)
 p.ends = now + keep
-table.insert(p.sends, { at = now, send = a.id .. ':' .. version })
+table.insert(p.log, now)
+table.insert(p.log, a.id .. ':' .. version)
 write_phone(a.phone, p)
 published = false
 return accept('issued', version, status, policy.ttl, taken)
@@ -242,12 +240,15 @@ local version, published = get(v, 'version', 'published')
 if not undo or published or tonumber(version) ~= a.version then return 'null' end
 
 local p = read_phone(a.phone)
-for i, each in ipairs(p.sends) do
-  if each.send == a.id .. ':' .. a.version then table.remove(p.sends, i) end
+for i = #p.log, 2, -2 do
+  if p.log[i] == a.id .. ':' .. a.version then
+    table.remove(p.log, i)
+    table.remove(p.log, i - 1)
+  end
 end
 -- Cleared or sent to again meanwhile: then the cooldown is not ours any more.
 if p.next == undo.next then p.sent, p.next = undo.sent or 0, undo.after or 0 end
-if #p.sends == 0 then p.ends = 0 end
+if #p.log == 0 then p.ends = 0 end
 write_phone(a.phone, p)
 if undo.v then
   redis.call('HSET', v, 'version', a.version - 1)
@@ -272,12 +273,12 @@ export const check = script(
   PHONE,
   `
 local v, c = key('v', a.id), key('c', a.id)
-local phone, purpose, proof, nonces, spent, disabled, by, message =
-  get(v, 'phone', 'purpose', 'proof', 'nonces', 'spent', 'disabled', 'by', 'message')
+local phone, nonces = get(v, 'phone', 'nonces')
 nonces = nonces or ''
 
 local function wrong(made) return { verdict = 'wrong', checksLeft = policy.checks - made } end
 local function verified(sealed, over)
+  local purpose, spent, by, message = get(v, 'purpose', 'spent', 'by', 'message')
   local units = {}
   for at, ip in string.gmatch(spent or '', '(%d+)/([^,]*)') do table.insert(units, { at = tonumber(at), ip = ip }) end
   return cjson.encode({
@@ -288,6 +289,7 @@ end
 
 local before = string.find(nonces, ',' .. a.nonce, 1, true)
 if before then
+  local proof, disabled = get(v, 'proof', 'disabled')
   if proof == a.proof then
     local sealed = redis.call('HGET', key('r', a.proof), 'phone')
     return sealed and verified(sealed) or cjson.encode({ verdict = 'gone' })
@@ -330,7 +332,7 @@ for _, candidate in ipairs(a.macs) do
     redis.call('HSET', v, 'status', 'verified', 'proof', a.proof)
     redis.call('PEXPIRE', v, policy.retention)
     local r = key('r', a.proof)
-    redis.call('HSET', r, 'id', a.id, 'phone', sealed, 'purpose', purpose, 'at', now)
+    redis.call('HSET', r, 'id', a.id, 'phone', sealed, 'purpose', (get(v, 'purpose')), 'at', now)
     redis.call('PEXPIRE', r, policy.proofTtl)
     return verified(sealed, over)
   end
@@ -519,8 +521,9 @@ export const erase = script(
   PRELUDE,
   PHONE,
   `
-for _, each in ipairs(read_phone(a.phone).sends) do
-  local id = string.match(each.send, '^[^:]+')
+local log = read_phone(a.phone).log
+for i = 2, #log, 2 do
+  local id = string.match(log[i], '^[^:]+')
   local proof = redis.call('HGET', key('v', id), 'proof')
   if proof then redis.call('DEL', key('r', proof)) end
   redis.call('DEL', key('v', id), key('c', id))
