@@ -53,6 +53,26 @@ async function subscriber(
   return { deliveries, subscriber }
 }
 
+/** A subscriber behind a proxy, which has the job of that version in hand until `release`, when it gets it first. */
+async function holding(t: TestContext, concurrency: number, version: number) {
+  const queuePrefix = newQueuePrefix()
+  const proxy = await startProxy(t, AMQP_URL)
+  let release = () => {}
+  const held = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  const { deliveries } = await subscriber(
+    t,
+    { amqp: proxy.url, queuePrefix, concurrency },
+    async (): Promise<Disposition> => {
+      const times = deliveries.filter(([job]) => job.version === version).length
+      if (deliveries.at(-1)?.[0].version === version && times === 1) await held
+      return { next: 'ack' }
+    },
+  )
+  return { deliveries, release: () => release(), queuePrefix, proxy }
+}
+
 test('the queues are declared as promised', async (t) => {
   const queuePrefix = newQueuePrefix()
   await subscriber(t, { queuePrefix })
@@ -258,20 +278,7 @@ test('a queue that somebody deleted is not declared again before RabbitMQ has to
 })
 
 test('a delivery in hand when its channel is lost is not acknowledged on another one', async (t) => {
-  const queuePrefix = newQueuePrefix()
-  const proxy = await startProxy(t, AMQP_URL)
-  let release = () => {}
-  const held = new Promise<void>((resolve) => {
-    release = resolve
-  })
-  const { deliveries } = await subscriber(
-    t,
-    { amqp: proxy.url, queuePrefix, concurrency: 1 },
-    async (): Promise<Disposition> => {
-      if (deliveries.length === 1) await held
-      return { next: 'ack' }
-    },
-  )
+  const { deliveries, release, queuePrefix, proxy } = await holding(t, 1, JOB.version)
   const jobs = await publisher(t, { queuePrefix })
   await jobs.publish(JOB)
   await until('it is in hand', () => deliveries.length === 1)
@@ -285,20 +292,7 @@ test('a delivery in hand when its channel is lost is not acknowledged on another
 })
 
 test('what is settled behind a slow delivery is acknowledged, and the slow one is not', async (t) => {
-  const queuePrefix = newQueuePrefix()
-  const proxy = await startProxy(t, AMQP_URL)
-  let release = () => {}
-  const held = new Promise<void>((resolve) => {
-    release = resolve
-  })
-  const { deliveries } = await subscriber(
-    t,
-    { amqp: proxy.url, queuePrefix, concurrency: 3 },
-    async (): Promise<Disposition> => {
-      if (deliveries.at(-1)?.[0].version === 2) await held
-      return { next: 'ack' }
-    },
-  )
+  const { deliveries, release, queuePrefix, proxy } = await holding(t, 3, 2)
   const jobs = await publisher(t, { queuePrefix })
   for (const version of [1, 2, 3, 4, 5, 6]) await jobs.publish({ ...JOB, version })
   await until('the others are not held up', () => deliveries.length === 6)
