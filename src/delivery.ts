@@ -238,22 +238,17 @@ export function createDelivery(options: DeliveryOptions): Delivery {
    * Undefined if the store could not be asked.
    */
   async function record(completion: CompleteRequest): Promise<CompleteVerdict | undefined> {
-    const failed = (text: string, error?: unknown) => {
-      const { holder: _, ...about } = completion
-      tell(
-        error ? 'error' : 'warn',
-        'unrecorded',
-        { ...about, error: error && messageOf(error) },
-        text,
-      )
-    }
+    const { id, version, attempt, result } = completion
+    const about = { id, version, attempt, result }
     for (let left = RECORD_TRIES; left > 0; left--) {
       try {
         const recorded = await store.complete(completion)
-        if (recorded === 'taken') failed('another worker has it by now')
+        if (recorded === 'taken') tell('warn', 'unrecorded', about, 'another worker has it by now')
         return recorded
       } catch (error) {
-        failed(left > 1 ? 'cannot record the result yet' : 'cannot record the result', error)
+        const failure = { id, version, attempt, result, error: messageOf(error) }
+        const text = left > 1 ? 'cannot record the result yet' : 'cannot record the result'
+        tell('error', 'unrecorded', failure, text)
       }
       if (left > 1) await sleep(RECORD_PAUSE)
     }

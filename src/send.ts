@@ -129,8 +129,7 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
     const puzzle = mayBePosed ? await challenge.ask({ phone, ip, solution, demanded }) : undefined
     if (puzzle) throw errors.challengeRequired({ challenge: puzzle })
     const purse = budgets.ofSend(phone, ip)
-    wanted.soft = soft
-    const verdict = await store.issue(wanted, policy, purse)
+    const verdict = await store.issue({ ...wanted, soft }, policy, purse)
     if (verdict.verdict === 'exhausted') {
       throw waiting(verdict.wait, budgets.nameOf(purse, verdict.budget))
     }

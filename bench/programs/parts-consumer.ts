@@ -3,6 +3,7 @@ import { connect } from 'amqplib'
 import { pino } from 'pino'
 import { gatherWrites } from '../../src/gather-writes.ts'
 import { pooledFetch } from '../../src/providers/pool.ts'
+import { acknowledger } from '../../src/queue/acknowledger.ts'
 import { CLAIM, open, SEALED, scriptRunner, socketOf } from './parts.ts'
 import { REQUEST } from './post.ts'
 import { countTo, ready, settings } from './program.ts'
@@ -31,13 +32,14 @@ ready('', {
     const channel = await connection.createChannel()
     await channel.prefetch(64)
     let over = false
+    const acknowledgements = acknowledger(channel, () => over)
     let count = 0
     await channel.consume(`${queuePrefix}.floor`, async (message) => {
       if (!message) return
+      acknowledgements.taken(message)
       JSON.parse(message.content.toString())
       await send(String(count++))
-      if (over) return
-      channel.ack(message)
+      await acknowledgements.settled(message)
       counter.add(1)
     })
     const drained = await counter.reached

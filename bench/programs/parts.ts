@@ -59,7 +59,7 @@ return 'issued'`
 /** The clock; the verification, the code, the number and a budget read; all but the code written. */
 export const CHECK = `
 redis.call('TIME')
-redis.call('HMGET', KEYS[1] .. 'v', 'phone', 'purpose', 'proof', 'nonces', 'spent', 'disabled', 'by', 'message')
+redis.call('HMGET', KEYS[1] .. 'v', 'phone', 'nonces')
 redis.call('GET', KEYS[1] .. 'c')
 redis.call('GET', KEYS[1] .. 'p')
 redis.call('GET', KEYS[1] .. 'b')

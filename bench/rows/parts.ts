@@ -19,8 +19,7 @@ export const partsRow: Row = row({
   table: 'parts',
   lines: {
     send: {
-      title:
-        '`send`: a number parsed, two seals made, six hashes and MACs, twenty commands in the script',
+      title: '`send`: a number parsed, two seals made, four MACs, fifteen commands in the script',
       unit: 'requests/s',
       against: 'bare route: one Lua script, one confirmed persistent publish to a quorum queue',
     },

@@ -1,7 +1,8 @@
 /** The subscriber in RabbitMQ, which confirms before it acknowledges. */
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
-import type { ConfirmChannel, ConsumeMessage, MessageProperties, Options } from 'amqplib'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ConsumeMessage, MessageProperties, Options } from 'amqplib'
 import { withDeadline } from '../deadline.ts'
+import { acknowledger } from './acknowledger.ts'
 import { keepConnected } from './connection.ts'
 import { confirmedSender, openChannel, type RabbitOptions } from './publisher.ts'
 import {
@@ -138,45 +139,6 @@ export async function connectSubscriber(
       await withDeadline(Promise.resolve(cancelled), CANCEL_TIMEOUT, 'not done').catch(() => {})
       await withDeadline(Promise.all(inHand), DRAIN_TIMEOUT, 'not done').catch(() => {})
       await Promise.all([consuming.close(), handOver.close()])
-    },
-  }
-}
-
-/**
- * Acknowledges what was settled in one turn of the event loop. All up to the oldest delivery that is still in hand go as one,
- * which the broker writes down as one; the others one by one, so that they need not wait for it.
- */
-function acknowledger(channel: ConfirmChannel, isLost: () => boolean) {
-  /** In the order of delivery, with whether they are settled. */
-  const inHand = new Map<ConsumeMessage, boolean>()
-  let settled: ConsumeMessage[] = []
-  let turn: Promise<void> | undefined
-
-  async function acknowledge(): Promise<void> {
-    await nextTurn()
-    const behind = settled
-    settled = []
-    turn = undefined
-    // Only on the channel they came by: on another one the tags are other messages'.
-    if (isLost()) return
-    let last: ConsumeMessage | undefined
-    for (const [message, isSettled] of inHand) {
-      if (!isSettled) break
-      inHand.delete(message)
-      last = message
-    }
-    if (last) channel.ack(last, true)
-    for (const message of behind) if (inHand.delete(message)) channel.ack(message)
-  }
-
-  return {
-    taken: (message: ConsumeMessage) => void inHand.set(message, false),
-    /** Resolves when it is written. */
-    settled(message: ConsumeMessage): Promise<void> {
-      inHand.set(message, true)
-      settled.push(message)
-      turn ??= acknowledge()
-      return turn
     },
   }
 }

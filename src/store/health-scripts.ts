@@ -1,5 +1,6 @@
 /**
- * The health of providers, in the slot of the budgets: what speaks for or against one is counted as there, against it as spent and for it as verified.
+ * The health of providers, in the slot of the budgets: what speaks for or against one is counted as there, against it as spent
+ * and for it as verified.
  *   h:QUEUE            hash    who is not asked first by the consumers of that queue: PROVIDER COUNTRY to its cause, when its
  *                              pause is over, and until when one message tries. Forgotten after an hour without a change.
  *   t:QUEUE PROVIDER   string  when the line of a provider with a rate ends.
