@@ -5,19 +5,40 @@
  *   b:BUDGET:KIND      string  there while it need not be told again that the budget is used up to 80 or 100 %, or converts badly.
  *   q:QUEUE            string  the deliveries settled.
  */
-import { PRELUDE, script } from './script.ts'
+import { type Arguments, type Script, script, withConstants } from './script.ts'
 import type { Budget } from './store.ts'
 
-/** A budget as the scripts take it: short, since some go along with every request. */
-export const packBudget = ({ key, window, max, share, units, conversion }: Budget) =>
-  conversion
-    ? [key, window, max, share, units, conversion.below, conversion.least]
-    : [key, window, max, share, units]
+/** What scripts on budgets take: how many units of each, where it is not one of all of them. */
+export const UNITS = { units: 'json' } satisfies Arguments
+
+export const unitsOf = (budgets: readonly Budget[]): number[] | undefined =>
+  budgets.every(({ units }) => units === 1) ? undefined : budgets.map(({ units }) => units)
+
+const byRules = new WeakMap<Script, Map<string, Script>>()
+
+/** The script for budgets of these rules, of which a process has few. Their keys are the script's, behind the first. */
+export function withRules<Name extends string>(
+  script: Script<Name>,
+  budgets: readonly Budget[],
+): Script<Name> {
+  let name = ''
+  for (const { window, max, share, conversion } of budgets) {
+    name += `${window} ${max} ${share} ${conversion?.below} ${conversion?.least},`
+  }
+  const made = byRules.get(script) ?? new Map<string, Script>()
+  byRules.set(script, made)
+  const one = made.get(name) ?? withConstants(script, 'budgets', { rules: budgets.map(ruleOf) })
+  made.set(name, one)
+  return one as Script<Name>
+}
+
+const ruleOf = ({ window, max, share, conversion }: Budget) => ({
+  ...{ window, max, share, below: conversion?.below, least: conversion?.least },
+})
 
 // The window is cut into N buckets, and N + 1 are counted, so that a unit counts for at least the whole window. A counter is
 // one string of numbers: the sum, the newest bucket and the units in it, and then each older bucket with its units. As long
 // as the bucket stays the same only the first three are written, so that the cost does not grow with the window.
-// The prefix of budgets is the last one of a script's keys; that of a number's shard may be in front.
 export const COUNTERS = `
 local N = 60
 local HEAD, HEAD_SIZE = '<ddd', 24
@@ -100,15 +121,14 @@ end
 
 // How budgets are spent, by themselves or along with what is spent on.
 export const BUDGETS = `
-local function open_budgets(packed)
-  local budgets, keys = {}, {}
-  for i, b in ipairs(packed) do
-    keys[i] = KEYS[#KEYS] .. 'b:' .. b[1]
-    budgets[i] = { key = keys[i], window = b[2], max = b[3], share = b[4], units = b[5], below = b[6], least = b[7] }
+local function open_budgets()
+  local opened = budgets.rules
+  local counters = #opened > 0 and redis.call('MGET', unpack(KEYS, 2))
+  for i, b in ipairs(opened) do
+    b.key, b.units = KEYS[i + 1], a.units and a.units[i] or 1
+    b.spent = read_counter(b, counters[i])
   end
-  local counters = #keys > 0 and redis.call('MGET', unpack(keys))
-  for i, b in ipairs(budgets) do b.spent = read_counter(b, counters[i]) end
-  return budgets
+  return opened
 end
 
 local function counts_verified(b) return b.share > 0 or b.least end
@@ -170,17 +190,12 @@ end
 local function listed(list) return #list > 0 and list or nil end
 `
 
-// What an operation takes from along with what else it does. An argument of its own, where there is one.
-export const PURSE = `
-local purse = ARGV[2] and cjson.decode(ARGV[2])
-`
-
 export const spend = script(
-  PRELUDE,
+  { ...UNITS, soft: 'flag' },
   COUNTERS,
   BUDGETS,
   `
-local budgets = open_budgets(a.budgets)
+local budgets = open_budgets()
 local full, over = find_room(budgets, a.soft)
 if full then return cjson.encode({ verdict = 'wait', budget = full.budget, wait = full.wait }) end
 local reached = take(budgets)
@@ -189,11 +204,11 @@ return cjson.encode({ verdict = 'spent', at = now, reached = listed(reached), ov
 )
 
 export const refund = script(
-  PRELUDE,
+  { ...UNITS, at: 'number', verified: 'flag' },
   COUNTERS,
   BUDGETS,
   `
-for _, b in ipairs(open_budgets(a.budgets)) do
+for _, b in ipairs(open_budgets()) do
   take_back(b, b.key, b.spent, a.at)
   if a.verified then add_verified(b) end
 end
@@ -202,11 +217,11 @@ return 'null'
 )
 
 export const usage = script(
-  PRELUDE,
+  {},
   COUNTERS,
   BUDGETS,
   `
-local budgets = open_budgets(a.budgets)
+local budgets = open_budgets()
 for i, b in ipairs(budgets) do
   budgets[i] = { unverified = b.spent.sum, verified = verified_of(b).sum }
 end
@@ -215,7 +230,7 @@ return cjson.encode({ at = now, budgets = listed(budgets) })
 )
 
 export const progress = script(
-  PRELUDE,
+  { queue: 'text', more: 'number' },
   `
 local q = key('q', a.queue)
 local sum = a.more > 0 and redis.call('INCRBY', q, a.more) or redis.call('GET', q) or 0

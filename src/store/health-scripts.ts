@@ -6,7 +6,7 @@
  *   t:QUEUE PROVIDER   string  when the line of a provider with a rate ends.
  */
 import { COUNTERS } from './budget-scripts.ts'
-import { PRELUDE, script } from './script.ts'
+import { script } from './script.ts'
 
 const OPEN = `
 local all = key('h', a.queue)
@@ -21,7 +21,7 @@ end
 `
 
 export const reportHealth = script(
-  PRELUDE,
+  { queue: 'text', reports: 'json', rules: 'json' },
   COUNTERS,
   OPEN,
   `
@@ -92,7 +92,7 @@ return cjson.encode({ open = #breakers > 0 and breakers or nil, changed = #chang
 )
 
 export const probe = script(
-  PRELUDE,
+  { queue: 'text', provider: 'text', country: 'text', lease: 'number' },
   OPEN,
   `
 local name = a.provider .. ' ' .. a.country
@@ -107,7 +107,7 @@ return 'true'
 
 // The line never ends before now, less what may be caught up on: so that a millisecond's rounding costs nothing.
 export const takeTurn = script(
-  PRELUDE,
+  { queue: 'text', provider: 'text', rate: 'number', longest: 'number' },
   `
 local t = key('t', a.queue .. ' ' .. a.provider)
 local turn = math.max(tonumber(redis.call('GET', t)) or 0, now - 100)

@@ -3,7 +3,7 @@
  * it in the slot of the verification:
  *   m:NAME   string  packed: what was sent (id, version, attempt, country) and the state of it, each once it is known.
  */
-import { PRELUDE, script } from './script.ts'
+import { script } from './script.ts'
 
 const MESSAGE = `
 local m = key('m', a.name)
@@ -13,7 +13,7 @@ local t = packed and cjson.decode(packed) or {}
 
 /** A receipt may come before the answer to the call that it is about; one of an SMS that is not ours is soon forgotten. */
 export const noteReceipt = script(
-  PRELUDE,
+  { name: 'text', state: 'json', keep: 'number', keepUnknown: 'number' },
   MESSAGE,
   `
 local repeated = t.state ~= nil
@@ -27,7 +27,7 @@ return cjson.encode(t)
 )
 
 export const noteSent = script(
-  PRELUDE,
+  { name: 'text', sent: 'json', keep: 'number' },
   MESSAGE,
   `
 t.sent = a.sent
@@ -37,7 +37,7 @@ return cjson.encode(t)
 )
 
 export const receive = script(
-  PRELUDE,
+  { id: 'text', version: 'number', attempt: 'number', state: 'json' },
   `
 local v = key('v', a.id)
 local version, attempt, status, result, receipt = get(v, 'version', 'attempt', 'status', 'result', 'receipt')

@@ -6,19 +6,20 @@ import { invalidOptions } from '../errors.ts'
 import { gatherWrites } from '../gather-writes.ts'
 import type { Logger } from '../log.ts'
 import { shardOf, tokenHash } from '../secrets.ts'
-import { packBudget, progress, refund, spend, usage } from './budget-scripts.ts'
+import { progress, refund, spend, unitsOf, usage, withRules } from './budget-scripts.ts'
 import * as health from './health-scripts.ts'
 import * as receipts from './receipt-scripts.ts'
-import { type Script, withConstant } from './script.ts'
+import { argumentsOf, type Script, withConstants } from './script.ts'
 import * as scripts from './scripts.ts'
 import { inSteps } from './steps.ts'
 import {
+  type Budget,
   type HealthVerdict,
   type MessageState,
   type OutlookStore,
   type Policy,
-  type Purse,
   RECEIPTS,
+  type SendPurse,
   type Store,
   type Taken,
 } from './store.ts'
@@ -48,22 +49,18 @@ export function createRedisStore(
   close?: () => Promise<void>,
 ): Store & OutlookStore {
   /**
-   * Runs one script on the keys of the shard, and on the budgets where it takes from a purse. Rejects when Redis cannot answer
-   * now; the caller must not guess.
+   * Runs one script on the keys of the shard, and on the budgets. Rejects when Redis cannot answer now; the caller must not
+   * guess.
    */
-  async function run<Answer>(
-    script: Script,
+  async function run<Answer, Name extends string>(
+    script: Script<Name>,
     shard: string,
-    argument: object,
-    purse?: Purse,
+    request: { readonly [name in Name]?: unknown },
+    budgets: readonly Budget[] = [],
   ): Promise<Answer> {
     if (redis.status !== 'ready') throw new Error(`Redis is not connected (${redis.status})`)
-    const keys = [prefixOf(shard)]
-    const argv = [JSON.stringify(argument)]
-    if (purse && purse.budgets.length > 0) {
-      keys.push(prefixOf(BUDGETS))
-      argv.push(JSON.stringify({ ...purse, budgets: purse.budgets.map(packBudget) }))
-    }
+    const keys = [prefixOf(shard), ...budgets.map(({ key }) => `${prefixOf(BUDGETS)}b:${key}`)]
+    const argv = argumentsOf(script, request)
     const answer = redis
       .evalsha(script.sha, keys.length, ...keys, ...argv)
       .catch((error: Error) => {
@@ -79,27 +76,35 @@ export function createRedisStore(
     close: async () => close?.(),
 
     async spend(budgets, soft) {
-      const verdict = await run<Awaited<ReturnType<Store['spend']>>>(spend, BUDGETS, {
-        budgets: budgets.map(packBudget),
-        soft,
-      })
+      const request = { units: unitsOf(budgets), soft }
+      const verdict: Awaited<ReturnType<Store['spend']>> = await run(
+        withRules(spend, budgets),
+        BUDGETS,
+        request,
+        budgets,
+      )
       return verdict.verdict === 'wait' ? verdict : withLists(verdict)
     },
     refund: (budgets, at, verified) =>
-      run(refund, BUDGETS, { budgets: budgets.map(packBudget), at, verified }),
+      run(withRules(refund, budgets), BUDGETS, { units: unitsOf(budgets), at, verified }, budgets),
     async usage(budgets) {
-      const asked = { budgets: budgets.map(packBudget) }
-      const answer = await run<Awaited<ReturnType<Store['usage']>>>(usage, BUDGETS, asked)
+      const answer: Awaited<ReturnType<Store['usage']>> = await run(
+        withRules(usage, budgets),
+        BUDGETS,
+        {},
+        budgets,
+      )
       return { ...answer, budgets: answer.budgets ?? [] }
     },
     useOnce: (use) => run(scripts.useOnce, shardOf(use.phone), use),
     progress: (queue, more) => run(progress, BUDGETS, { queue, more }),
     async issue(request, policy, purse) {
-      const verdict = await run<Awaited<ReturnType<Store['issue']>>>(
-        policed(scripts.issue, policy),
+      const { budgets, soft: softBudgets, ip } = purse ?? NO_PURSE
+      const verdict: Awaited<ReturnType<Store['issue']>> = await run(
+        withRules(policed(scripts.issue, policy), budgets),
         shardOf(request.id),
-        request,
-        purse,
+        { softBudgets, ip, units: unitsOf(budgets), ...request },
+        budgets,
       )
       if ('taken' in verdict && verdict.taken) withLists(verdict.taken)
       return verdict
@@ -107,11 +112,12 @@ export function createRedisStore(
     published: (version) => run(scripts.published, shardOf(version.id), version),
     retract: (version) => run(scripts.retract, shardOf(version.id), version),
     async check(request, policy, purse) {
-      const verdict = await run<Awaited<ReturnType<Store['check']>>>(
-        policed(scripts.check, policy),
+      const { budgets, soft: softBudgets } = purse ?? NO_PURSE
+      const verdict: Awaited<ReturnType<Store['check']>> = await run(
+        withRules(policed(scripts.check, policy), budgets),
         shardOf(request.id),
-        request,
-        purse,
+        { softBudgets, units: unitsOf(budgets), ...request },
+        budgets,
       )
       if (verdict.verdict === 'verified') verdict.spent ??= []
       return verdict
@@ -133,12 +139,13 @@ export function createRedisStore(
     async noteSent(name, sent) {
       const hash = tokenHash(name)
       const noted = { name: hash, sent, ...RECEIPTS }
-      return (await run<{ state?: MessageState }>(receipts.noteSent, shardOf(hash), noted)).state
+      const { state }: { state?: MessageState } = await run(receipts.noteSent, shardOf(hash), noted)
+      return state
     },
     receive: (sent, state) => run(receipts.receive, shardOf(sent.id), { ...sent, state }),
     async reportHealth(queue, reports, rules) {
       const counted = { queue, reports, rules }
-      const { open, changed } = await run<Partial<HealthVerdict>>(
+      const { open, changed }: Partial<HealthVerdict> = await run(
         health.reportHealth,
         BUDGETS,
         counted,
@@ -154,15 +161,17 @@ export function createRedisStore(
 
 const prefixOf = (shard: string): string => `${PREFIX}{${shard}}:`
 
+const NO_PURSE: SendPurse = { budgets: [], soft: false, ip: '' }
+
 const byPolicy = new WeakMap<Policy, Map<Script, Script>>()
 
 /** The script for that policy, of which a process has few. */
-function policed(script: Script, policy: Policy): Script {
+function policed<Name extends string>(script: Script<Name>, policy: Policy): Script<Name> {
   const made = byPolicy.get(policy) ?? new Map<Script, Script>()
   byPolicy.set(policy, made)
-  const one = made.get(script) ?? withConstant(script, 'policy', policy)
+  const one = made.get(script) ?? withConstants(script, 'policy', policy)
   made.set(script, one)
-  return one
+  return one as Script<Name>
 }
 
 /** Lua cannot tell an empty list from an empty object, so it leaves it out. */

@@ -14,8 +14,8 @@
  *   u:TOKEN  string  a token that was used, with the nonce of the request. Until it expires.
  *   r:PROOF  hash    a proof: id, phone (sealed), purpose, at, by.
  */
-import { BUDGETS, COUNTERS, PURSE } from './budget-scripts.ts'
-import { PRELUDE, script } from './script.ts'
+import { BUDGETS, COUNTERS, UNITS } from './budget-scripts.ts'
+import { script } from './script.ts'
 
 // A nonce is 8 characters; they are kept as ',nonce,nonce'.
 const CHECKS = `
@@ -81,7 +81,7 @@ end
 const WAIT = `
 -- Milliseconds until one more code may be sent to this number. Sends leave a window one by one, each at its own time.
 -- What slows guessing down holds even where the other limits only look on.
-local function wait_for_send(p, policy, trusted, soft)
+local function wait_for_send(p, trusted, soft)
   local wait = soft and 0 or math.max(0, p.next - now)
   local windows = soft and {} or policy.windows
   if p.failures >= policy.slowAfter and not trusted then
@@ -106,10 +106,13 @@ end
 `
 
 export const issue = script(
-  PRELUDE,
+  {
+    ...{ id: 'text', phone: 'text', resend: 'flag', key: 'text', dryRun: 'flag', unsent: 'flag' },
+    ...{ soft: 'flag', purpose: 'text', mac: 'text', code: 'text', sealedPhone: 'text' },
+    ...{ trusted: 'flag', spent: 'json', ip: 'text', softBudgets: 'flag', ...UNITS },
+  },
   COUNTERS,
   BUDGETS,
-  PURSE,
   CODE,
   UNDO,
   PHONE,
@@ -127,14 +130,14 @@ local p = read_phone(a.phone)
 local function accept(verdict, version, status, left, taken)
   return cjson.encode({
     verdict = verdict, version = tonumber(version), status = status, published = published ~= false, taken = taken,
-    expiresIn = left, resendIn = wait_for_send(p, policy, a.trusted),
+    expiresIn = left, resendIn = wait_for_send(p, a.trusted),
   })
 end
 local function refuse(verdict, wait) return cjson.encode({ verdict = verdict, wait = wait }) end
 
 -- No two requests have the same sealed code: this one ran before.
 if live and code == a.code then
-  local at = purse and tonumber(string.match(spent or '', ',(%d+)/[^,]*$'))
+  local at = #KEYS > 1 and tonumber(string.match(spent or '', ',(%d+)/[^,]*$'))
   return accept('issued', version, status, redis.call('PTTL', c), at and { at = at } or nil)
 end
 if phone == a.phone and a.key ~= '' and last_key == a.key then
@@ -158,7 +161,7 @@ while p.log[1] and p.log[1] <= now - keep do
   table.remove(p.log, 1)
 end
 
-local wait = wait_for_send(p, policy, a.trusted, a.soft)
+local wait = wait_for_send(p, a.trusted, a.soft)
 if not a.resend and #p.log >= 2 * policy.live then
   local seen, lives = {}, {}
   for i = 1, #p.log, 2 do
@@ -177,13 +180,13 @@ if a.dryRun then return refuse('free') end
 
 -- The last that can refuse, so that only what is issued takes a unit of them.
 local taken
-if purse then
-  local budgets = open_budgets(purse.budgets)
-  local full, over = find_room(budgets, purse.soft)
+if #KEYS > 1 then
+  local budgets = open_budgets()
+  local full, over = find_room(budgets, a.softBudgets)
   if full then return cjson.encode({ verdict = 'exhausted', budget = full.budget, wait = full.wait }) end
   taken = { at = now, over = listed(over), reached = listed(take(budgets)) }
 end
-local spending = purse and { at = now, ip = purse.ip } or a.spent ~= cjson.null and a.spent
+local spending = taken and { at = now, ip = a.ip } or a.spent
 
 -- No send for as long as the log reaches back: the cooldown grows from the start again.
 local sent, after = p.sent, p.next
@@ -219,7 +222,7 @@ return accept('issued', version, status, policy.ttl, taken)
 )
 
 export const published = script(
-  PRELUDE,
+  { id: 'text', version: 'number' },
   `
 local v = key('v', a.id)
 if tonumber((get(v, 'version'))) == a.version then redis.call('HSET', v, 'published', 1) end
@@ -228,7 +231,7 @@ return 'null'
 )
 
 export const retract = script(
-  PRELUDE,
+  { id: 'text', version: 'number', phone: 'text' },
   CODE,
   UNDO,
   PHONE,
@@ -263,10 +266,12 @@ return 'null'
 )
 
 export const check = script(
-  PRELUDE,
+  {
+    ...{ id: 'text', macs: 'json', keyIds: 'json', nonce: 'text', proof: 'text' },
+    ...{ softBudgets: 'flag', ...UNITS },
+  },
   COUNTERS,
   BUDGETS,
-  PURSE,
   CHECKS,
   CAN_OPEN,
   CODE,
@@ -302,9 +307,9 @@ if before then
 end
 
 local budgets, full, over
-if purse then
-  budgets = open_budgets(purse.budgets)
-  full, over = find_room(budgets, purse.soft)
+if #KEYS > 1 then
+  budgets = open_budgets()
+  full, over = find_room(budgets, a.softBudgets)
   if full then return cjson.encode({ verdict = 'exhausted', budget = full.budget, wait = full.wait }) end
   over = listed(over)
 end
@@ -351,7 +356,10 @@ return cjson.encode(answer)
 )
 
 export const claim = script(
-  PRELUDE,
+  {
+    ...{ id: 'text', version: 'number', attempt: 'number', maxAttempt: 'number', holder: 'text' },
+    ...{ minRemaining: 'number', lease: 'number', again: 'flag', dryRun: 'flag', grant: 'flag' },
+  },
   CODE,
   `
 local v, c = key('v', a.id), key('c', a.id)
@@ -426,7 +434,10 @@ return answer('send', {
 )
 
 export const complete = script(
-  PRELUDE,
+  {
+    ...{ id: 'text', version: 'number', attempt: 'number', holder: 'text', result: 'text' },
+    ...{ reason: 'optional', sentBy: 'json', unsure: 'flag' },
+  },
   CODE,
   FIELDS,
   `
@@ -462,7 +473,7 @@ return cjson.encode('recorded')
 )
 
 export const redeem = script(
-  PRELUDE,
+  { proof: 'text', purpose: 'text', keyIds: 'json', nonce: 'text' },
   CAN_OPEN,
   `
 local r = key('r', a.proof)
@@ -479,7 +490,7 @@ return cjson.encode({ verdict = 'redeemed', id = id, purpose = purpose, sealedPh
 )
 
 export const status = script(
-  PRELUDE,
+  { id: 'text' },
   CHECKS,
   PHONE,
   WAIT,
@@ -493,14 +504,14 @@ if not live and state ~= 'verified' and state ~= 'failed' then state = 'expired'
 local over = state == 'failed' or state == 'expired'
 return cjson.encode({
   verdict = 'known', status = state, reason = over and reason or nil, expiresIn = live and left or 0,
-  resendIn = wait_for_send(read_phone(phone), policy, false),
+  resendIn = wait_for_send(read_phone(phone), false),
   checksLeft = live and policy.checks - checks_made(nonces or '') or 0,
 })
 `,
 )
 
 export const cancel = script(
-  PRELUDE,
+  { id: 'text' },
   `
 local v = key('v', a.id)
 if redis.call('DEL', key('c', a.id)) == 1 then
@@ -512,13 +523,13 @@ return redis.call('HGET', v, 'status') == 'cancelled' and 'true' or 'false'
 )
 
 export const unlock = script(
-  PRELUDE,
+  { phone: 'text' },
   PHONE,
   `clear_phone(a.phone, read_phone(a.phone)) return 'null'`,
 )
 
 export const erase = script(
-  PRELUDE,
+  { phone: 'text' },
   PHONE,
   `
 local log = read_phone(a.phone).log
@@ -534,7 +545,7 @@ return 'null'
 )
 
 export const useOnce = script(
-  PRELUDE,
+  { phone: 'text', token: 'text', until: 'number', nonce: 'text' },
   `
 local u = key('u', a.token)
 local by = redis.call('GET', u)
