@@ -164,11 +164,11 @@ test('redis: All keys have a life but a count of failures.', async () => {
   const { failing } = await runAll(store)
   const keys = await keysOf(prefix)
   const kinds = new Set(keys.map((key) => /\}:(\w):/.exec(key)?.[1]))
-  assert.deepEqual([...kinds].toSorted(), ['b', 'c', 'p', 'q', 'r', 'v'])
+  assert.deepEqual([...kinds].toSorted(), ['b', 'c', 'f', 'p', 'q', 'r', 'v'])
   const lives = await Promise.all(keys.map(async (key) => [key, await raw.pttl(key)] as const))
   assert.deepEqual(
     lives.filter(([, left]) => left <= 0).map(([key]) => key.slice(key.indexOf('}') + 2)),
-    [`p:${failing.phone}`],
+    [`f:${failing.phone}`],
   )
 })
 

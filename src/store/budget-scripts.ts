@@ -2,6 +2,7 @@
  * What is counted over all numbers, in a slot of its own:
  *   b:BUDGET           string  an outer budget: the units spent, a counter as below.
  *   b:BUDGET:verified  string  what was verified of them, the same.
+ *   b:BUDGET:older     string  the older buckets of a counter; and b:BUDGET:verified:older.
  *   b:BUDGET:KIND      string  there while it need not be told again that the budget is used up to 80 or 100 %, or converts badly.
  *   q:QUEUE            string  the deliveries settled.
  */
@@ -27,33 +28,46 @@ export function withRules<Name extends string>(
   }
   const made = byRules.get(script) ?? new Map<string, Script>()
   byRules.set(script, made)
-  const one = made.get(name) ?? withConstants(script, 'budgets', { rules: budgets.map(ruleOf) })
+  const one = made.get(name) ?? withConstants(script, 'budgets', rulesOf(budgets))
   made.set(name, one)
   return one as Script<Name>
 }
 
-const ruleOf = ({ window, max, share, conversion }: Budget) => ({
-  ...{ window, max, share, below: conversion?.below, least: conversion?.least },
+/** For `each(budgets.rules, f)`: f(place, window, max, share, below, least). */
+const rulesOf = (budgets: readonly Budget[]) => ({
+  count: budgets.length,
+  rules: budgets.map(({ window, max, share, conversion: { below, least } = NONE }) => [
+    ...[window, max, share, below, least],
+  ]),
 })
 
+/** Is not counted, and told of nobody. */
+const NONE = { below: 0, least: 0 }
+
 // The window is cut into N buckets, and N + 1 are counted, so that a unit counts for at least the whole window. A counter is
-// one string of numbers: the sum, the newest bucket and the units in it, and then each older bucket with its units. As long
-// as the bucket stays the same only the first three are written, so that the cost does not grow with the window.
+// its head, three numbers: the sum, the newest bucket and the units in it. The older buckets, each with its units, are in a key
+// of their own, which is read only where a new bucket begins and where units are given back: so the cost of counting does not
+// grow with the window.
 export const COUNTERS = `
 local N = 60
-local HEAD, HEAD_SIZE = '<ddd', 24
-local BUCKET, BUCKET_SIZE = '<dd', 16
-local function bucket(b, at) return math.floor(at * N / b.window) end
+local HEAD, BUCKET, BUCKET_SIZE = '<ddd', '<dd', 16
+local function bucket(window, at) return math.floor(at * N / window) end
 
--- Without what has left the window. What was never counted on leaves nothing behind: who is only refused must not fill Redis.
-local function read_counter(b, packed)
-  local this = bucket(b, now)
-  if not packed then return { sum = 0, newest = this, inside = 0, older = '', moved = true } end
-  local sum, newest, inside = struct.unpack(HEAD, packed)
-  local older = string.sub(packed, HEAD_SIZE + 1)
-  if newest == this then return { sum = sum, newest = newest, inside = inside, older = older } end
-  older, inside = older .. struct.pack(BUCKET, newest, inside), 0
+-- Until the last unit that can come into the newest bucket has left the window.
+local function keep(k, window, head, older)
+  local time = whole(math.ceil(window + 2 * window / N))
+  redis.call('SET', k, head, 'PX', time)
+  if older then redis.call('SET', k .. ':older', older, 'PX', time) end
+end
+
+-- The head as it is now, without what has left the window; false where nothing is counted.
+local function roll(k, window, head)
+  local this = bucket(window, now)
+  local sum, newest, inside = struct.unpack(HEAD, head)
+  if newest == this then return head end
+  local older = (redis.call('GET', k .. ':older') or '') .. struct.pack(BUCKET, newest, inside)
   local first, last = 1, #older - BUCKET_SIZE + 1
+  inside = 0
   while first <= last do
     local index, units = struct.unpack(BUCKET, older, first)
     if index >= this - N then break end
@@ -65,129 +79,130 @@ local function read_counter(b, packed)
     if index < this then break end
     inside, last = inside + units, last - BUCKET_SIZE
   end
-  older = string.sub(older, first, last + BUCKET_SIZE - 1)
-  return { sum = sum, newest = this, inside = inside, older = older, moved = true }
-end
-
-local function write_counter(b, k, c)
-  local head = struct.pack(HEAD, c.sum, c.newest, c.inside)
-  if not c.moved then
-    redis.call('SETRANGE', k, 0, head)
-  else
-    -- Kept until the last unit that can come into the newest bucket has left the window.
-    redis.call('SET', k, head .. c.older, 'PX', math.ceil(b.window + 2 * b.window / N))
+  if sum == 0 then
+    redis.call('DEL', k, k .. ':older')
+    return false
   end
+  head = struct.pack(HEAD, sum, this, inside)
+  keep(k, window, head, string.sub(older, first, last + BUCKET_SIZE - 1))
+  return head
 end
 
-local function add(b, k, c, units)
-  c.sum, c.inside = c.sum + units, c.inside + units
-  write_counter(b, k, c)
+local function read_counter(k, window)
+  local head = redis.call('GET', k)
+  return head and roll(k, window, head)
 end
 
+local function sum_of(head) return head and struct.unpack(HEAD, head) or 0 end
+
+-- Answers the sum, and how much of it is in older buckets.
+local function add(k, window, head, units)
+  if not head then
+    keep(k, window, struct.pack(HEAD, units, bucket(window, now), units))
+    return units, 0
+  end
+  local sum, newest, inside = struct.unpack(HEAD, head)
+  redis.call('SETRANGE', k, '0', struct.pack(HEAD, sum + units, newest, inside + units))
+  return sum + units, sum - inside
+end
+`
+
+// What looks at single buckets.
+export const BUCKETS = `
 -- The units in a bucket, and where it stands among the older ones.
-local function units_in(c, that)
-  if that == c.newest then return c.inside end
-  for i = 1, #c.older, BUCKET_SIZE do
-    local index, units = struct.unpack(BUCKET, c.older, i)
+local function units_in(head, older, that)
+  local _, newest, inside = struct.unpack(HEAD, head)
+  if that == newest then return inside end
+  for i = 1, #older, BUCKET_SIZE do
+    local index, units = struct.unpack(BUCKET, older, i)
     if index == that then return units, i end
   end
   return 0
 end
-
--- Takes back what was added at that time, as far as it is still there.
-local function take_back(b, k, c, at)
-  local that = bucket(b, at)
-  local units, i = units_in(c, that)
-  local less = math.min(b.units, units)
-  if less == 0 then return end
-  if not i then return add(b, k, c, -less) end
-  local rest = struct.pack(BUCKET, that, units - less)
-  c.older = string.sub(c.older, 1, i - 1) .. rest .. string.sub(c.older, i + BUCKET_SIZE)
-  c.sum, c.moved = c.sum - less, true
-  write_counter(b, k, c)
-end
-
--- Milliseconds until so many of the oldest units have left the window.
-local function wait_for(b, c, units)
-  local all = c.older .. struct.pack(BUCKET, c.newest, c.inside)
-  local i, index, inside = 1
-  repeat
-    index, inside = struct.unpack(BUCKET, all, i)
-    units, i = units - inside, i + BUCKET_SIZE
-  until units <= 0 or i > #all
-  return math.ceil((index + 1 + N) * b.window / N - now)
-end
 `
 
-// How budgets are spent, by themselves or along with what is spent on.
+// How budgets are spent, by themselves or along with what is spent on. Their keys are KEYS[2] and on, their counters 'heads'.
 export const BUDGETS = `
-local function open_budgets()
-  local opened = budgets.rules
-  local counters = #opened > 0 and redis.call('MGET', unpack(KEYS, 2))
-  for i, b in ipairs(opened) do
-    b.key, b.units = KEYS[i + 1], a.units and a.units[i] or 1
-    b.spent = read_counter(b, counters[i])
-  end
-  return opened
+local heads = budgets.count > 0 and redis.call('MGET', unpack(KEYS, 2)) or {}
+local function units_of(i) return a.units and a.units[i] or 1 end
+
+-- Its units as of now. Before anything else is done with it.
+local function open(i, window)
+  local head = heads[i]
+  if not head then return 0 end
+  head = roll(KEYS[i + 1], window, head)
+  heads[i] = head
+  return sum_of(head)
 end
 
-local function counts_verified(b) return b.share > 0 or b.least end
-
-local function verified_of(b)
-  b.verified = b.verified or read_counter(b, redis.call('GET', b.key .. ':verified'))
-  return b.verified
-end
-local function add_verified(b)
-  if counts_verified(b) then add(b, b.key .. ':verified', verified_of(b), b.units) end
+local function verified_of(i, window) return sum_of(read_counter(KEYS[i + 1] .. ':verified', window)) end
+local function add_verified(i, window, _, share, _, least)
+  if share == 0 and least == 0 then return end
+  local k = KEYS[i + 1] .. ':verified'
+  add(k, window, read_counter(k, window), units_of(i))
 end
 
 -- How much there may be. What was verified is looked at only where it matters.
-local function most_of(b)
-  if b.share == 0 then return b.max end
-  return math.max(b.max, math.floor(b.share * verified_of(b).sum))
+local function most_of(i, window, max, share)
+  if share == 0 then return max end
+  return math.max(max, math.floor(share * verified_of(i, window)))
 end
 
--- The first budget with too little left and how long it is so; or, where nothing is to be refused, all those with too little.
-local function find_room(budgets, soft)
-  local over = {}
-  for i, b in ipairs(budgets) do
-    local used = b.spent.sum + b.units
-    if used > b.max and used > most_of(b) then
-      if not soft then return { budget = i - 1, wait = wait_for(b, b.spent, used - most_of(b)) } end
-      table.insert(over, i - 1)
-    end
-  end
-  return nil, over
+-- Milliseconds until so many of the oldest units have left the window.
+local function wait_for(i, window, units)
+  local _, newest, inside = 0, bucket(window, now), 0
+  if heads[i] then _, newest, inside = struct.unpack(HEAD, heads[i]) end
+  local all = (redis.call('GET', KEYS[i + 1] .. ':older') or '') .. struct.pack(BUCKET, newest, inside)
+  local at, index, gone = 1
+  repeat
+    index, gone = struct.unpack(BUCKET, all, at)
+    units, at = units - gone, at + BUCKET_SIZE
+  until units <= 0 or at > #all
+  return math.ceil((index + 1 + N) * window / N - now)
 end
 
--- After 'find_room'. Answers what has happened to a budget for the first time in its window.
-local function take(budgets)
-  local reached = {}
-  local function tell(i, name, kind, used, share)
-    local b = budgets[i]
-    if redis.call('SET', b.key .. ':' .. name, 1, 'NX', 'PX', b.window) then
-      table.insert(reached, { budget = i - 1, kind = kind, used = used, max = most_of(b), share = share })
+-- The first budget with too little left and how long it is so; or, where nothing is to be refused, nil and all that have too little.
+local function find_full(soft)
+  local over
+  local function full(i, window, max, share)
+    local used = open(i, window) + units_of(i)
+    if used <= max then return end
+    local most = most_of(i, window, max, share)
+    if used <= most then return end
+    if not soft then return { budget = i - 1, wait = wait_for(i, window, used - most) } end
+    over = over or {}
+    table.insert(over, i - 1)
+  end
+  local found = first(budgets.rules, full)
+  return found, over
+end
+
+-- After 'find_full'. Answers what has happened to a budget for the first time in its window, nil if nothing.
+local function take()
+  local reached
+  local function tell(i, window, max, share, name, kind, used, part)
+    if not redis.call('SET', KEYS[i + 1] .. ':' .. name, '1', 'NX', 'PX', whole(window)) then return end
+    reached = reached or {}
+    table.insert(reached, { budget = i - 1, kind = kind, used = used, max = most_of(i, window, max, share), share = part })
+  end
+  local function one(i, window, max, share, below, least)
+    local used, unverified = add(KEYS[i + 1], window, heads[i], units_of(i))
+    if used * 100 >= max * 80 then
+      local most = most_of(i, window, max, share)
+      if used * 100 >= most * 80 then tell(i, window, max, share, '80', 'used', used, 0.8) end
+      if used >= most then tell(i, window, max, share, '100', 'used', used, 1) end
+    end
+    -- Of the newest bucket the codes may still be entered.
+    if below > 0 and unverified > 0 then
+      local verified = verified_of(i, window)
+      local settled = unverified + verified
+      local part = verified / settled
+      if settled >= least and part < below then tell(i, window, max, share, 'conversion', 'conversion', settled, part) end
     end
   end
-  for i, b in ipairs(budgets) do
-    add(b, b.key, b.spent, b.units)
-    local used = b.spent.sum
-    if used * 100 >= b.max * 80 then
-      if used * 100 >= most_of(b) * 80 then tell(i, '80', 'used', used, 0.8) end
-      if used >= most_of(b) then tell(i, '100', 'used', used, 1) end
-    end
-    if b.least and b.below > 0 then
-      local verified = verified_of(b).sum
-      local settled = used - b.spent.inside + verified
-      local share = verified / settled
-      if settled >= b.least and share < b.below then tell(i, 'conversion', 'conversion', settled, share) end
-    end
-  end
+  each(budgets.rules, one)
   return reached
 end
-
--- An empty list would become an object in JSON.
-local function listed(list) return #list > 0 and list or nil end
 `
 
 export const spend = script(
@@ -195,23 +210,39 @@ export const spend = script(
   COUNTERS,
   BUDGETS,
   `
-local budgets = open_budgets()
-local full, over = find_room(budgets, a.soft)
+local full, over = find_full(a.soft)
 if full then return cjson.encode({ verdict = 'wait', budget = full.budget, wait = full.wait }) end
-local reached = take(budgets)
-return cjson.encode({ verdict = 'spent', at = now, reached = listed(reached), over = listed(over) })
+return cjson.encode({ verdict = 'spent', at = now, reached = take(), over = over })
 `,
 )
 
 export const refund = script(
   { ...UNITS, at: 'number', verified: 'flag' },
   COUNTERS,
+  BUCKETS,
   BUDGETS,
   `
-for _, b in ipairs(open_budgets()) do
-  take_back(b, b.key, b.spent, a.at)
-  if a.verified then add_verified(b) end
+-- Takes back what was added at that time, as far as it is still there.
+local function take_back(k, window, head, units)
+  local older, that = k .. ':older', bucket(window, a.at)
+  local inside, place = units_in(head, redis.call('GET', older) or '', that)
+  local less = math.min(units, inside)
+  if less == 0 then return end
+  local sum, newest, newest_inside = struct.unpack(HEAD, head)
+  if place then
+    redis.call('SETRANGE', older, place - 1, struct.pack(BUCKET, that, inside - less))
+  else
+    newest_inside = newest_inside - less
+  end
+  redis.call('SETRANGE', k, '0', struct.pack(HEAD, sum - less, newest, newest_inside))
 end
+
+local function one(i, window, max, share, below, least)
+  open(i, window)
+  if heads[i] then take_back(KEYS[i + 1], window, heads[i], units_of(i)) end
+  if a.verified then add_verified(i, window, max, share, below, least) end
+end
+each(budgets.rules, one)
 return 'null'
 `,
 )
@@ -221,11 +252,13 @@ export const usage = script(
   COUNTERS,
   BUDGETS,
   `
-local budgets = open_budgets()
-for i, b in ipairs(budgets) do
-  budgets[i] = { unverified = b.spent.sum, verified = verified_of(b).sum }
+local used
+local function one(i, window)
+  used = used or {}
+  used[i] = { unverified = open(i, window), verified = verified_of(i, window) }
 end
-return cjson.encode({ at = now, budgets = listed(budgets) })
+each(budgets.rules, one)
+return cjson.encode({ at = now, budgets = used })
 `,
 )
 

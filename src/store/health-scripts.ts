@@ -5,7 +5,7 @@
  *                              pause is over, and until when one message tries. Forgotten after an hour without a change.
  *   t:QUEUE PROVIDER   string  when the line of a provider with a rate ends.
  */
-import { COUNTERS } from './budget-scripts.ts'
+import { BUCKETS, COUNTERS } from './budget-scripts.ts'
 import { script } from './script.ts'
 
 const OPEN = `
@@ -23,18 +23,17 @@ end
 export const reportHealth = script(
   { queue: 'text', reports: 'json', rules: 'json' },
   COUNTERS,
+  BUCKETS,
   OPEN,
   `
 local SIGNALS = { 'calls', 'receipts', 'codes' }
 local changed = {}
 
-local function counted(signal, name)
-  return { key = key('b', a.queue .. ' ' .. signal .. ' ' .. name), window = a.rules[signal].window }
-end
+local function counter(signal, name) return key('b', a.queue .. ' ' .. signal .. ' ' .. name) end
 local function forget(name)
   for _, signal in ipairs(SIGNALS) do
-    local k = counted(signal, name).key
-    redis.call('DEL', k, k .. ':verified')
+    local k = counter(signal, name)
+    redis.call('DEL', k, k .. ':older', k .. ':verified', k .. ':verified:older')
   end
 end
 local function note(r, cause)
@@ -46,15 +45,17 @@ local function open(r, name, cause)
 end
 
 local function count(r, name)
-  local b = counted(r.signal, name)
-  local against = read_counter(b, redis.call('GET', b.key))
-  local in_favour = read_counter(b, redis.call('GET', b.key .. ':verified'))
-  if r.bad ~= 0 then add(b, b.key, against, r.bad) end
-  if r.good ~= 0 then add(b, b.key .. ':verified', in_favour, r.good) end
-  local rule = a.rules[r.signal]
-  local bad, good = against.sum, in_favour.sum
-  for n = 0, math.ceil(rule.unsettled * N / rule.window) - 1 do
-    bad = bad - units_in(against, against.newest - n)
+  local rule, against = a.rules[r.signal], counter(r.signal, name)
+  local window, in_favour = rule.window, against .. ':verified'
+  if r.bad ~= 0 then add(against, window, read_counter(against, window), r.bad) end
+  if r.good ~= 0 then add(in_favour, window, read_counter(in_favour, window), r.good) end
+  local head = read_counter(against, window)
+  local bad, good = sum_of(head), sum_of(read_counter(in_favour, window))
+  if head then
+    local older = redis.call('GET', against .. ':older') or ''
+    for n = 0, math.ceil(rule.unsettled * N / window) - 1 do
+      bad = bad - units_in(head, older, bucket(window, now) - n)
+    end
   end
   bad = math.max(bad, 0)
   return bad + good >= rule.least and bad >= rule.share * (bad + good)

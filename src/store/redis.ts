@@ -7,17 +7,18 @@ import { gatherWrites } from '../gather-writes.ts'
 import type { Logger } from '../log.ts'
 import { shardOf, tokenHash } from '../secrets.ts'
 import { progress, refund, spend, unitsOf, usage, withRules } from './budget-scripts.ts'
+import * as delivery from './delivery-scripts.ts'
 import * as health from './health-scripts.ts'
 import * as receipts from './receipt-scripts.ts'
-import { argumentsOf, type Script, withConstants } from './script.ts'
+import { argumentsOf, type Script } from './script.ts'
 import * as scripts from './scripts.ts'
+import { withPolicy } from './scripts.ts'
 import { inSteps } from './steps.ts'
 import {
   type Budget,
   type HealthVerdict,
   type MessageState,
   type OutlookStore,
-  type Policy,
   RECEIPTS,
   type SendPurse,
   type Store,
@@ -101,7 +102,7 @@ export function createRedisStore(
     async issue(request, policy, purse) {
       const { budgets, soft: softBudgets, ip } = purse ?? NO_PURSE
       const verdict: Awaited<ReturnType<Store['issue']>> = await run(
-        withRules(policed(scripts.issue, policy), budgets),
+        withRules(withPolicy(scripts.issue, policy), budgets),
         shardOf(request.id),
         { softBudgets, ip, units: unitsOf(budgets), ...request },
         budgets,
@@ -114,7 +115,7 @@ export function createRedisStore(
     async check(request, policy, purse) {
       const { budgets, soft: softBudgets } = purse ?? NO_PURSE
       const verdict: Awaited<ReturnType<Store['check']>> = await run(
-        withRules(policed(scripts.check, policy), budgets),
+        withRules(withPolicy(scripts.check, policy), budgets),
         shardOf(request.id),
         { softBudgets, units: unitsOf(budgets), ...request },
         budgets,
@@ -123,14 +124,14 @@ export function createRedisStore(
       return verdict
     },
     redeem: (request) => run(scripts.redeem, request.shard, request),
-    status: (id, policy) => run(policed(scripts.status, policy), shardOf(id), { id }),
+    status: (id, policy) => run(withPolicy(scripts.status, policy), shardOf(id), { id }),
     cancel: (id) => run(scripts.cancel, shardOf(id), { id }),
     unlock: (phone) => run(scripts.unlock, shardOf(phone), { phone }),
     erase: (phone) => run(scripts.erase, shardOf(phone), { phone }),
-    claim: (request) => run(scripts.claim, shardOf(request.id), request),
+    claim: (request) => run(delivery.claim, shardOf(request.id), request),
     outlook: (request) =>
-      run(scripts.claim, shardOf(request.id), { ...request, again: true, dryRun: true }),
-    complete: (request) => run(scripts.complete, shardOf(request.id), request),
+      run(delivery.claim, shardOf(request.id), { ...request, again: true, dryRun: true }),
+    complete: (request) => run(delivery.complete, shardOf(request.id), request),
 
     async noteReceipt(name, state) {
       const hash = tokenHash(name)
@@ -162,17 +163,6 @@ export function createRedisStore(
 const prefixOf = (shard: string): string => `${PREFIX}{${shard}}:`
 
 const NO_PURSE: SendPurse = { budgets: [], soft: false, ip: '' }
-
-const byPolicy = new WeakMap<Policy, Map<Script, Script>>()
-
-/** The script for that policy, of which a process has few. */
-function policed<Name extends string>(script: Script<Name>, policy: Policy): Script<Name> {
-  const made = byPolicy.get(policy) ?? new Map<Script, Script>()
-  byPolicy.set(policy, made)
-  const one = made.get(script) ?? withConstants(script, 'policy', policy)
-  made.set(script, one)
-  return one as Script<Name>
-}
 
 /** Lua cannot tell an empty list from an empty object, so it leaves it out. */
 function withLists<T extends Taken>(taken: T): T {

@@ -23,6 +23,11 @@ const KINDS = {
     write: (value: unknown) => (value as string | null | undefined) ?? '',
     read: (arg: string) => `${arg} ~= '' and ${arg} or nil`,
   },
+  /** Texts without a comma; `is_one_of` looks for one. */
+  list: {
+    write: (value: unknown) => `,${(value as readonly string[]).join()},`,
+    read: (arg: string) => arg,
+  },
   json: {
     write: (value: unknown) => (value === undefined || value === null ? '' : JSON.stringify(value)),
     read: (arg: string) => `${arg} ~= '' and cjson.decode(${arg}) or nil`,
@@ -62,37 +67,44 @@ export function argumentsOf<Name extends string>(
 }
 
 /**
- * The script with the values of `NAME.FIELD` in its text, for what is the same in every call of a process: to send it along
- * each time and have it parsed takes longer than many a script.
+ * The script with values in its text, for what is the same in every call of a process: to send them along each time, or to
+ * make a table of them, takes longer than many a script.
+ *   NAME.FIELD            the value: a number, a text or a list of numbers.
+ *   each(NAME.FIELD, f)   of a list of lists: calls f with the place of each and what is in it.
+ *   first(NAME.FIELD, f)  the same as an expression, up to the first call that answers something.
  */
 export function withConstants<Name extends string>(
   { takes, lua }: Script<Name>,
   name: string,
-  values: object,
+  values: Readonly<Record<string, Constant>>,
 ): Script<Name> {
-  const fields = new Map(Object.entries(values))
-  const text = lua.replace(new RegExp(`\\b${name}\\.(\\w+)`, 'g'), (_, field: string) =>
-    constant(fields.get(field)),
-  )
+  const calls = (field: string, f: string) =>
+    (values[field] as Constant[][]).map((each, i) => `${f}(${[i + 1, ...each].map(literal)})`)
+  const text = lua
+    .replace(new RegExp(`\\beach\\(${name}\\.(\\w+), (\\w+)\\)`, 'g'), (_, field, f) =>
+      calls(field, f).join(' '),
+    )
+    .replace(
+      new RegExp(`\\bfirst\\(${name}\\.(\\w+), (\\w+)\\)`, 'g'),
+      (_, field, f) => `(${[...calls(field, f), 'nil'].join(' or ')})`,
+    )
+    .replace(new RegExp(`\\b${name}\\.(\\w+)`, 'g'), (_, field) => literal(values[field]))
   return compiled(takes, text)
 }
 
-/** In parentheses, since Lua takes no field of a table that is written out without. */
-const constant = (value: unknown): string =>
-  typeof value === 'object' ? `(${literal(value)})` : literal(value)
+type Constant = number | string | boolean | readonly Constant[]
 
 /** In Lua. */
-function literal(value: unknown): string {
-  if (value === undefined) return 'nil'
-  if (Array.isArray(value)) return `{ ${value.map(literal).join(', ')} }`
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
-  const fields = Object.entries(value).map(([name, field]) => `${name} = ${literal(field)}`)
-  return `{ ${fields.join(', ')} }`
-}
+const literal = (value: Constant | undefined): string =>
+  Array.isArray(value) ? `{ ${value.map(literal).join(', ')} }` : JSON.stringify(value)
 
+// A number that a command takes is best given as a text: Redis writes numbers as C does, with 17 digits of a fraction.
 const PRELUDE = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local function key(kind, name) return KEYS[1] .. kind .. ':' .. name end
+local prefix = KEYS[1]
+local function key(kind, name) return prefix .. kind .. ':' .. name end
 local function get(k, ...) return unpack(redis.call('HMGET', k, ...)) end
+local function whole(number) return string.format('%d', number) end
+local function is_one_of(list, text) return string.find(list, ',' .. text .. ',', 1, true) ~= nil end
 `
