@@ -11,19 +11,22 @@ export interface SealedCode {
   locales: string[]
 }
 
+const phoneOf = (id: string): string => `${id} phone`
+const codeOf = (id: string): string => `${id} code`
+
 export const sealPhone = (secrets: Secrets, id: string, phone: string): string =>
-  secrets.seal(phone, `phone:${id}`)
+  secrets.seal(phone, phoneOf(id))
 
 export const openPhone = (secrets: Secrets, id: string, sealed: string): string =>
-  secrets.open(sealed, `phone:${id}`)
+  secrets.open(sealed, phoneOf(id))
 
 // None of them has a blank in it.
 export const sealCode = (secrets: Secrets, id: string, sealed: SealedCode): string => {
   const { code, country, ttl, locales } = sealed
-  return secrets.seal([code, country, ttl, locales.join()].join(' '), `code:${id}`)
+  return secrets.seal([code, country, ttl, locales.join()].join(' '), codeOf(id))
 }
 
 export function openCode(secrets: Secrets, id: string, sealed: string): SealedCode {
-  const [code = '', country = '', ttl, locales] = secrets.open(sealed, `code:${id}`).split(' ')
+  const [code = '', country = '', ttl, locales] = secrets.open(sealed, codeOf(id)).split(' ')
   return { code, country, ttl: Number(ttl), locales: locales ? locales.split(',') : [] }
 }

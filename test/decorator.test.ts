@@ -222,7 +222,7 @@ test('In Redis there is no number, no code, no proof and no address, and nothing
   // The failure count has to outlive everything (NIST SP 800-63B-4, 3.2.2); `erase` ends it.
   const endless = everything.filter(({ ttl }) => ttl < 0).map(({ key }) => key)
   assert.equal(endless.length, 1)
-  assert.match(endless[0] ?? '', /\}:p:/)
+  assert.match(endless[0] ?? '', /\}:f:/)
   await smsVerify.erase(phone)
   const left = (await dump(client, queuePrefix)).map(({ key }) => key)
   assert.ok(

@@ -7,7 +7,7 @@ export const claim = script(
     ...{ id: 'text', version: 'number', attempt: 'number', maxAttempt: 'number', holder: 'text' },
     ...{ minRemaining: 'number', lease: 'number', again: 'flag', dryRun: 'flag', grant: 'flag' },
   },
-  CODE,
+  [CODE],
   `
 local v, c = key('v', a.id), key('c', a.id)
 local version, status, purpose, attempt, granted, by, receipt = get(v, 'version', 'status', 'purpose', 'attempt', 'granted',
@@ -90,7 +90,7 @@ export const complete = script(
     ...{ id: 'text', version: 'number', attempt: 'number', holder: 'text', result: 'text' },
     ...{ reason: 'optional', sentBy: 'json', unsure: 'flag' },
   },
-  CODE,
+  [CODE],
   `
 local v = key('v', a.id)
 local version, attempt, holder, status, receipt = get(v, 'version', 'attempt', 'holder', 'status', 'receipt')

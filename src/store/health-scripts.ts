@@ -22,10 +22,8 @@ end
 
 export const reportHealth = script(
   { queue: 'text', reports: 'json', rules: 'json' },
-  COUNTERS,
-  BUCKETS,
-  OPEN,
-  `
+  [COUNTERS, BUCKETS],
+  `${OPEN}
 local SIGNALS = { 'calls', 'receipts', 'codes' }
 local changed = {}
 
@@ -94,8 +92,8 @@ return cjson.encode({ open = #breakers > 0 and breakers or nil, changed = #chang
 
 export const probe = script(
   { queue: 'text', provider: 'text', country: 'text', lease: 'number' },
-  OPEN,
-  `
+  [],
+  `${OPEN}
 local name = a.provider .. ' ' .. a.country
 local breaker = read(name)
 if not breaker then return 'true' end
@@ -109,6 +107,7 @@ return 'true'
 // The line never ends before now, less what may be caught up on: so that a millisecond's rounding costs nothing.
 export const takeTurn = script(
   { queue: 'text', provider: 'text', rate: 'number', longest: 'number' },
+  [],
   `
 local t = key('t', a.queue .. ' ' .. a.provider)
 local turn = math.max(tonumber(redis.call('GET', t)) or 0, now - 100)

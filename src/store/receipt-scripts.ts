@@ -14,8 +14,8 @@ local t = packed and cjson.decode(packed) or {}
 /** A receipt may come before the answer to the call that it is about; one of an SMS that is not ours is soon forgotten. */
 export const noteReceipt = script(
   { name: 'text', state: 'json', keep: 'number', keepUnknown: 'number' },
-  MESSAGE,
-  `
+  [],
+  `${MESSAGE}
 local repeated = t.state ~= nil
 if not repeated then
   t.state = a.state
@@ -28,8 +28,8 @@ return cjson.encode(t)
 
 export const noteSent = script(
   { name: 'text', sent: 'json', keep: 'number' },
-  MESSAGE,
-  `
+  [],
+  `${MESSAGE}
 t.sent = a.sent
 redis.call('SET', m, cjson.encode(t), 'PX', a.keep)
 return cjson.encode(t)
@@ -38,6 +38,7 @@ return cjson.encode(t)
 
 export const receive = script(
   { id: 'text', version: 'number', attempt: 'number', state: 'json' },
+  [],
   `
 local v = key('v', a.id)
 local version, attempt, status, result, receipt = get(v, 'version', 'attempt', 'status', 'result', 'receipt')

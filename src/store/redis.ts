@@ -1,16 +1,15 @@
 /** The store in Redis, for any number of web and worker processes. */
-import type { Socket } from 'node:net'
 import { type Cluster, Redis, type RedisOptions } from 'ioredis'
 import { withDeadline } from '../deadline.ts'
 import { invalidOptions } from '../errors.ts'
-import { gatherWrites } from '../gather-writes.ts'
 import type { Logger } from '../log.ts'
 import { shardOf, tokenHash } from '../secrets.ts'
+import { COMMAND_TIMEOUT, createAsk, type RedisClient } from './ask.ts'
 import { progress, refund, spend, unitsOf, usage, withRules } from './budget-scripts.ts'
 import * as delivery from './delivery-scripts.ts'
 import * as health from './health-scripts.ts'
 import * as receipts from './receipt-scripts.ts'
-import { argumentsOf, type Script } from './script.ts'
+import type { Script } from './script.ts'
 import * as scripts from './scripts.ts'
 import { withPolicy } from './scripts.ts'
 import { inSteps } from './steps.ts'
@@ -25,14 +24,10 @@ import {
   type Taken,
 } from './store.ts'
 
-/** What can run the scripts: an ioredis client for one server or for a cluster. */
-export type RedisClient = Redis | Cluster
+export type { RedisClient } from './ask.ts'
 
 /** Where Redis is: a URL or ioredis options. */
 export type RedisAddress = string | Omit<RedisOptions, 'replyMapping'>
-
-/** Longest wait for one script, in milliseconds: a request is better refused than hanging. */
-const COMMAND_TIMEOUT = 1000
 
 /** Milliseconds in which Redis says nothing although it was asked, after which the connection is given up as dead. */
 const SILENCE = 3000
@@ -44,33 +39,19 @@ const PREFIX = 'sms-verify:'
 
 /** The slot of what is counted over all numbers. */
 const BUDGETS = 'budgets'
+const BUDGET_PREFIX = `${PREFIX}{${BUDGETS}}:b:`
 
 export function createRedisStore(
   redis: RedisClient,
   close?: () => Promise<void>,
 ): Store & OutlookStore {
-  /**
-   * Runs one script on the keys of the shard, and on the budgets. Rejects when Redis cannot answer now; the caller must not
-   * guess.
-   */
-  async function run<Answer, Name extends string>(
+  const { alone, together } = createAsk(redis)
+  /** On the keys of the shard. */
+  const run = <Answer, Name extends string>(
     script: Script<Name>,
     shard: string,
     request: { readonly [name in Name]?: unknown },
-    budgets: readonly Budget[] = [],
-  ): Promise<Answer> {
-    if (redis.status !== 'ready') throw new Error(`Redis is not connected (${redis.status})`)
-    const keys = [prefixOf(shard), ...budgets.map(({ key }) => `${prefixOf(BUDGETS)}b:${key}`)]
-    const argv = argumentsOf(script, request)
-    const answer = redis
-      .evalsha(script.sha, keys.length, ...keys, ...argv)
-      .catch((error: Error) => {
-        if (!error.message.startsWith('NOSCRIPT')) throw error
-        return redis.eval(script.lua, keys.length, ...keys, ...argv)
-      })
-    const answered = await withDeadline(answer, COMMAND_TIMEOUT, 'Redis did not answer')
-    return JSON.parse(answered as string)
-  }
+  ): Promise<Answer> => alone(script, [prefixOf(shard)], request)
 
   const store: Store & OutlookStore = {
     ready: () => redis.status === 'ready',
@@ -78,22 +59,22 @@ export function createRedisStore(
 
     async spend(budgets, soft) {
       const request = { units: unitsOf(budgets), soft }
-      const verdict: Awaited<ReturnType<Store['spend']>> = await run(
+      const verdict: Awaited<ReturnType<Store['spend']>> = await alone(
         withRules(spend, budgets),
-        BUDGETS,
+        keysOf(BUDGETS, budgets),
         request,
-        budgets,
       )
       return verdict.verdict === 'wait' ? verdict : withLists(verdict)
     },
     refund: (budgets, at, verified) =>
-      run(withRules(refund, budgets), BUDGETS, { units: unitsOf(budgets), at, verified }, budgets),
+      alone(withRules(refund, budgets), keysOf(BUDGETS, budgets), {
+        ...{ units: unitsOf(budgets), at, verified },
+      }),
     async usage(budgets) {
-      const answer: Awaited<ReturnType<Store['usage']>> = await run(
+      const answer: Awaited<ReturnType<Store['usage']>> = await alone(
         withRules(usage, budgets),
-        BUDGETS,
+        keysOf(BUDGETS, budgets),
         {},
-        budgets,
       )
       return { ...answer, budgets: answer.budgets ?? [] }
     },
@@ -101,11 +82,10 @@ export function createRedisStore(
     progress: (queue, more) => run(progress, BUDGETS, { queue, more }),
     async issue(request, policy, purse) {
       const { budgets, soft: softBudgets, ip } = purse ?? NO_PURSE
-      const verdict: Awaited<ReturnType<Store['issue']>> = await run(
+      const verdict: Awaited<ReturnType<Store['issue']>> = await together(
         withRules(withPolicy(scripts.issue, policy), budgets),
-        shardOf(request.id),
+        keysOf(shardOf(request.id), budgets),
         { softBudgets, ip, units: unitsOf(budgets), ...request },
-        budgets,
       )
       if ('taken' in verdict && verdict.taken) withLists(verdict.taken)
       return verdict
@@ -114,11 +94,10 @@ export function createRedisStore(
     retract: (version) => run(scripts.retract, shardOf(version.id), version),
     async check(request, policy, purse) {
       const { budgets, soft: softBudgets } = purse ?? NO_PURSE
-      const verdict: Awaited<ReturnType<Store['check']>> = await run(
+      const verdict: Awaited<ReturnType<Store['check']>> = await together(
         withRules(withPolicy(scripts.check, policy), budgets),
-        shardOf(request.id),
+        keysOf(shardOf(request.id), budgets),
         { softBudgets, units: unitsOf(budgets), ...request },
-        budgets,
       )
       if (verdict.verdict === 'verified') verdict.spent ??= []
       return verdict
@@ -128,10 +107,10 @@ export function createRedisStore(
     cancel: (id) => run(scripts.cancel, shardOf(id), { id }),
     unlock: (phone) => run(scripts.unlock, shardOf(phone), { phone }),
     erase: (phone) => run(scripts.erase, shardOf(phone), { phone }),
-    claim: (request) => run(delivery.claim, shardOf(request.id), request),
+    claim: (request) => together(delivery.claim, keysOf(shardOf(request.id)), request),
     outlook: (request) =>
       run(delivery.claim, shardOf(request.id), { ...request, again: true, dryRun: true }),
-    complete: (request) => run(delivery.complete, shardOf(request.id), request),
+    complete: (request) => together(delivery.complete, keysOf(shardOf(request.id)), request),
 
     async noteReceipt(name, state) {
       const hash = tokenHash(name)
@@ -162,6 +141,12 @@ export function createRedisStore(
 
 const prefixOf = (shard: string): string => `${PREFIX}{${shard}}:`
 
+/** Of a request that takes from budgets. */
+const keysOf = (shard: string, budgets: readonly Budget[] = []): string[] => [
+  prefixOf(shard),
+  ...budgets.map(({ key }) => `${BUDGET_PREFIX}${key}`),
+]
+
 const NO_PURSE: SendPurse = { budgets: [], soft: false, ip: '' }
 
 /** Lua cannot tell an empty list from an empty object, so it leaves it out. */
@@ -191,7 +176,6 @@ export async function openRedis(address: RedisAddress, logger: Logger): Promise<
   }
   const redis =
     typeof address === 'string' ? new Redis(address, safe) : new Redis({ ...safe, ...address })
-  redis.on('connect', () => gatherWrites(redis.stream as Socket))
   let lastError: Error | undefined
   redis.on('error', (error: Error) => {
     lastError = error

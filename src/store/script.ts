@@ -1,6 +1,6 @@
 /**
- * What all Lua scripts have in common. Each has the prefix of a shard's keys with its hash tag as its first key, so that all
- * keys it makes from it are in one slot of a cluster; takes named arguments, which it finds in `a`; and answers JSON.
+ * What all Lua scripts have in common. A request has the prefix of a shard's keys with its hash tag as its first key, so that all
+ * keys that are made from it are in one slot of a cluster; has named arguments, found in `a`; and is answered in JSON.
  */
 import { createHash } from 'node:crypto'
 
@@ -42,16 +42,34 @@ export interface Script<Name extends string = string> {
   readonly sha: string
 }
 
-/** A script from its parts, with the arguments that it takes. */
+/**
+ * A script that answers one or more requests, one after the other: `body` answers one with what `definitions` define, which by
+ * themselves do nothing. To ask for several at once saves both sides most of what a command costs.
+ */
 export function script<Takes extends Arguments>(
   takes: Takes,
-  ...parts: string[]
+  definitions: string[],
+  body: string,
 ): Script<keyof Takes & string> {
   const names = Object.entries(takes) as [keyof Takes & string, keyof typeof KINDS][]
   const fields = names.map(
-    ([name, kind], i) => `['${name}'] = ${KINDS[kind].read(`ARGV[${i + 1}]`)}`,
+    ([name, kind], i) => `['${name}'] = ${KINDS[kind].read(`ARGV[argument + ${i + 1}]`)}`,
   )
-  return compiled(names, [`local a = { ${fields.join(', ')} }`, PRELUDE, ...parts].join('\n'))
+  const each = `
+local function answer()
+${body}
+end
+local answers = {}
+for n = 1, #KEYS / keys_each do
+  place = (n - 1) * keys_each + 1
+  prefix = KEYS[place]
+  local argument = (n - 1) * ${names.length}
+  a = { ${fields.join(', ')} }
+  answers[n] = answer()
+end
+return answers
+`
+  return compiled(names, [PRELUDE, ...definitions, each].join('\n'))
 }
 
 function compiled<Name extends string>(takes: Script<Name>['takes'], lua: string): Script<Name> {
@@ -98,11 +116,13 @@ type Constant = number | string | boolean | readonly Constant[]
 const literal = (value: Constant | undefined): string =>
   Array.isArray(value) ? `{ ${value.map(literal).join(', ')} }` : JSON.stringify(value)
 
-// A number that a command takes is best given as a text: Redis writes numbers as C does, with 17 digits of a fraction.
+// The request is in 'a', the first of its keys in 'prefix'. A number that a command takes is best given as a text: Redis writes
+// numbers as C does, with 17 digits.
 const PRELUDE = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local prefix = KEYS[1]
+local a, place, prefix
+local keys_each = 1
 local function key(kind, name) return prefix .. kind .. ':' .. name end
 local function get(k, ...) return unpack(redis.call('HMGET', k, ...)) end
 local function whole(number) return string.format('%d', number) end

@@ -66,12 +66,7 @@ export const issue = script(
     ...{ soft: 'flag', purpose: 'text', mac: 'text', code: 'text', sealedPhone: 'text' },
     ...{ trusted: 'flag', spent: 'json', ip: 'text', softBudgets: 'flag', ...UNITS },
   },
-  COUNTERS,
-  BUDGETS,
-  CODE,
-  VERSION,
-  PHONE,
-  WAIT,
+  [COUNTERS, BUDGETS, CODE, VERSION, PHONE, WAIT],
   `
 local v, c = key('v', a.id), key('c', a.id)
 local phone = redis.call('HGET', v, 'phone')
@@ -133,6 +128,7 @@ if a.dryRun then return refuse('free') end
 -- The last that can refuse, so that only what is issued takes a unit of them.
 local taken
 if budgets.count > 0 then
+  read_budgets()
   local full, over = find_full(a.softBudgets)
   if full then return cjson.encode({ verdict = 'exhausted', budget = full.budget, wait = full.wait }) end
   taken = { at = now, over = over, reached = take() }
@@ -171,6 +167,7 @@ return accept('issued', version, status, false, policy.ttl, taken)
 
 export const published = script(
   { id: 'text', version: 'number' },
+  [],
   `
 local v = key('v', a.id)
 if tonumber((get(v, 'version'))) == a.version then redis.call('HSET', v, 'published', 1) end
@@ -180,9 +177,7 @@ return 'null'
 
 export const retract = script(
   { id: 'text', version: 'number', phone: 'text' },
-  CODE,
-  VERSION,
-  PHONE,
+  [CODE, VERSION, PHONE],
   `
 local v, c = key('v', a.id), key('c', a.id)
 local _, _, _, undo = read_code(a.id)
@@ -217,12 +212,7 @@ export const check = script(
     ...{ id: 'text', macs: 'list', keyIds: 'list', nonce: 'text', proof: 'text' },
     ...{ softBudgets: 'flag', ...UNITS },
   },
-  COUNTERS,
-  BUDGETS,
-  CHECKS,
-  CAN_OPEN,
-  CODE,
-  PHONE,
+  [COUNTERS, BUDGETS, CHECKS, CAN_OPEN, CODE, PHONE],
   `
 local v, c = key('v', a.id), key('c', a.id)
 local phone, nonces = get(v, 'phone', 'nonces')
@@ -253,6 +243,7 @@ if before then
   return cjson.encode(answer)
 end
 
+read_budgets()
 local full, over = find_full(a.softBudgets)
 if full then return cjson.encode({ verdict = 'exhausted', budget = full.budget, wait = full.wait }) end
 
@@ -294,7 +285,7 @@ return cjson.encode(answer)
 
 export const redeem = script(
   { proof: 'text', purpose: 'text', keyIds: 'list', nonce: 'text' },
-  CAN_OPEN,
+  [CAN_OPEN],
   `
 local r = key('r', a.proof)
 local id, sealed, purpose, at, by = get(r, 'id', 'phone', 'purpose', 'at', 'by')
@@ -311,9 +302,7 @@ return cjson.encode({ verdict = 'redeemed', id = id, purpose = purpose, sealedPh
 
 export const status = script(
   { id: 'text' },
-  CHECKS,
-  PHONE,
-  WAIT,
+  [CHECKS, PHONE, WAIT],
   `
 local v, c = key('v', a.id), key('c', a.id)
 local phone, state, nonces, reason = get(v, 'phone', 'status', 'nonces', 'reason')
@@ -332,6 +321,7 @@ return cjson.encode({
 
 export const cancel = script(
   { id: 'text' },
+  [],
   `
 local v = key('v', a.id)
 if redis.call('DEL', key('c', a.id)) == 1 then
@@ -342,11 +332,11 @@ return redis.call('HGET', v, 'status') == 'cancelled' and 'true' or 'false'
 `,
 )
 
-export const unlock = script({ phone: 'text' }, PHONE, `clear_phone(a.phone) return 'null'`)
+export const unlock = script({ phone: 'text' }, [PHONE], `clear_phone(a.phone) return 'null'`)
 
 export const erase = script(
   { phone: 'text' },
-  PHONE,
+  [PHONE],
   `
 local log = read_phone(a.phone).log
 for i = 1, #log, SEND_SIZE do
@@ -362,6 +352,7 @@ return 'null'
 
 export const useOnce = script(
   { phone: 'text', token: 'text', until: 'number', nonce: 'text' },
+  [],
   `
 local u = key('u', a.token)
 local by = redis.call('GET', u)
