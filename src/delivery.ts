@@ -13,7 +13,7 @@ import type { ProviderChain } from './providers/chain.ts'
 import type { Outcome, SmsMessage } from './providers/provider.ts'
 import type { Disposition, Handler, Job, Retry } from './queue/queue.ts'
 import { messageName } from './receipts/receipt.ts'
-import { openCode, openPhone } from './sealed.ts'
+import { openCode } from './sealed.ts'
 import { deliveryKey, newNonce, type Secrets } from './secrets.ts'
 import type {
   AttemptResult,
@@ -256,8 +256,7 @@ export function createDelivery(options: DeliveryOptions): Delivery {
   }
 
   function open({ id, version }: Job, attempt: number, claim: Claimed): SmsMessage {
-    const phone = openPhone(secrets, id, claim.sealedPhone)
-    const { code, country, ttl, locales } = openCode(secrets, id, claim.code)
+    const { code, phone, country, ttl, locales } = openCode(secrets, id, claim.code)
     const { purpose } = claim
     const minutes = Math.max(1, Math.floor(ttl / 60))
     return {

@@ -172,12 +172,13 @@ async function warmUp(store: VerificationStore, secrets: Secrets, policy: Policy
   const { e164, country } = parsePhone(number, { countries: 'all', defaultCountry: undefined })
   const phone = secrets.phoneMac(e164)
   const id = secrets.newId(phone)
-  const sealed = { code: newCode(CODE_LENGTH), country, ttl: policy.ttl / 1000, locales: [] }
+  const about = { phone: maskPhone(e164), country, ttl: policy.ttl / 1000, locales: [] }
+  const sealed = { code: newCode(CODE_LENGTH), ...about }
   const request = {
     ...{ id, phone, resend: false, key: '', purpose: '', trusted: false, spent: null },
     mac: secrets.codeMac(id, sealed.code),
     code: sealCode(secrets, id, sealed),
-    sealedPhone: sealPhone(secrets, id, maskPhone(e164)),
+    sealedPhone: sealPhone(secrets, id, about.phone),
   }
   await Promise.all([
     store.spend([]),

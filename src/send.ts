@@ -99,12 +99,13 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
     const { id } = identity
     const testCode = parts.testCode(phone.e164)
     const code = testCode ?? newCode(parts.codeLength)
-    const about = { country: phone.country, ttl: policy.ttl / 1000, locales: localesOf(request) }
+    const { e164, country } = phone
+    const about = { phone: e164, country, ttl: policy.ttl / 1000, locales: localesOf(request) }
     const wanted = {
       resend: request.id !== undefined,
       mac: secrets.codeMac(id, code),
       code: sealCode(secrets, id, { code, ...about }),
-      sealedPhone: sealPhone(secrets, id, phone.e164),
+      sealedPhone: sealPhone(secrets, id, e164),
       trusted: host === 'trusted' || request.trusted === true,
       dryRun: false,
       spent: null,

@@ -343,12 +343,14 @@ test('a result that Redis does not take at first is recorded a little later', as
 test('whoever has lost its claim says nothing of the end, and repeats nothing', async () => {
   const store = createMemoryStore()
   const secrets = createSecrets(SECRET)
-  const phone = secrets.phoneMac('+8613800138000')
+  const e164 = '+8613800138000'
+  const phone = secrets.phoneMac(e164)
   const request = newRequest({ phone, id: secrets.newId(phone) })
   const { id } = request
+  const about = { phone: e164, country: 'CN', ttl: 300, locales: [] }
   const sealed = {
-    code: sealCode(secrets, id, { code: '123456', country: 'CN', ttl: 300, locales: [] }),
-    sealedPhone: sealPhone(secrets, id, '+8613800138000'),
+    code: sealCode(secrets, id, { code: '123456', ...about }),
+    sealedPhone: sealPhone(secrets, id, e164),
   }
   await store.issue({ ...request, ...sealed }, policyOf({ secret: SECRET, countries: 'all' }))
   const provider = recordingProvider(async () => {

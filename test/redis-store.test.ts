@@ -361,6 +361,7 @@ test('redis: A live verification with all that its number needs takes at most 70
     mac: secrets.codeMac(id, '012345'),
     code: sealCode(secrets, id, {
       code: '012345',
+      phone: '+8613800138000',
       country: 'CN',
       ttl: 300,
       locales: ['zh-CN', 'zh', 'en-US', 'en'],

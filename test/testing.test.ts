@@ -554,7 +554,7 @@ function chain(t: TestContext, provider: FakeProvider) {
       const e164 = `+86138${String(10_000_000 + i)}`
       const phone = secrets.phoneMac(e164)
       const id = secrets.newId(phone)
-      const code = { code: newCode(6), country: 'CN', ttl: 300, locales: [] }
+      const code = { code: newCode(6), phone: e164, country: 'CN', ttl: 300, locales: [] }
       const sealed = {
         code: sealCode(secrets, id, code),
         sealedPhone: sealPhone(secrets, id, e164),

@@ -1,27 +1,28 @@
-/** The parts of a consumer: a script before and one after the call of the vendor, two seals opened, a line of the log. */
+/** The parts of a consumer: a script before and one after the call of the vendor, a seal opened, a line of the log. */
 import { connect } from 'amqplib'
 import { pino } from 'pino'
 import { gatherWrites } from '../../src/gather-writes.ts'
 import { pooledFetch } from '../../src/providers/pool.ts'
 import { acknowledger } from '../../src/queue/acknowledger.ts'
-import { CLAIM, open, SEALED, scriptRunner, socketOf } from './parts.ts'
+import { asker, CLAIM, COMPLETE, open, SEALED, socketOf } from './parts.ts'
 import { REQUEST } from './post.ts'
 import { countTo, ready, settings } from './program.ts'
 
 const { redis, amqp, queuePrefix, vendor } = settings
-const run = await scriptRunner(redis)
+const ask = await asker(redis)
 const logger = pino()
 
 async function send(id: string): Promise<void> {
-  await run(CLAIM, `parts:${id}:`, 'holder', '12345', SEALED.sealedCode)
-  const opened = open(SEALED)
+  const { sealedCode, sealedPhone } = SEALED
+  await ask(CLAIM, { id, holder: 'holder', sealedCode })
+  const { phone } = open(SEALED)
   if (vendor) {
     const signal = new AbortController().signal
     const { body } = await pooledFetch(vendor, { ...REQUEST, signal, redirect: 'error' })
     for await (const _ of body ?? []);
   }
-  await run(CLAIM, `parts:${id}:`, 'holder', '12345', SEALED.sealedPhone)
-  logger.info({ event: 'sms.sent', id, phone: opened.length }, 'the provider took the SMS')
+  await ask(COMPLETE, { id, sealedPhone })
+  logger.info({ event: 'sms.sent', id, phone }, 'the provider took the SMS')
 }
 
 ready('', {

@@ -1,28 +1,19 @@
 /** The parts of a send and of a check behind routes like ours, with Redis and RabbitMQ or without. */
 import Fastify, { type FastifyReply } from 'fastify'
-import {
-  CHECK,
-  ISSUE,
-  makeCheck,
-  makeSend,
-  open,
-  publisher,
-  type Sealed,
-  scriptRunner,
-} from './parts.ts'
+import { asker, CHECK, ISSUE, makeCheck, makeSend, open, publisher, type Sealed } from './parts.ts'
 import { ready, settings } from './program.ts'
 
 const app = Fastify()
 const sent = new Map<string, Sealed>()
 const { redis, amqp, queuePrefix } = settings
-const run = redis ? await scriptRunner(redis) : undefined
+const ask = redis ? await asker(redis) : undefined
 const publish = redis ? await publisher(amqp, `${queuePrefix}.parts`) : undefined
 
 app.post<{ Body: { phone: string } }>('/sms/send', async ({ body: { phone } }, reply) => {
   const sealed = makeSend(phone)
   const { id, sealedPhone, sealedCode } = sealed
-  if (run && publish) {
-    await run(ISSUE, `parts:${id}:`, id, sealedPhone, sealedCode, '0123456789abcdef01234567')
+  if (ask && publish) {
+    await ask(ISSUE, { id, sealedPhone, sealedCode, counter: '0123456789abcdef01234567' })
     await publish(id)
   } else {
     sent.set(id, sealed)
@@ -35,7 +26,7 @@ app.post<{ Body: { id: string; code: string } }>(
   '/sms/verify',
   async ({ body: { id, code } }, reply) => {
     const [mac = '', subject = '', proof = ''] = makeCheck(id, code)
-    if (run) await run(CHECK, `parts:${id}:`, mac, subject, proof)
+    if (ask) await ask(CHECK, { id, mac, subject, proof })
     return sayWrong(reply)
   },
 )

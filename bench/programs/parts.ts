@@ -2,14 +2,15 @@
  * The parts that our promises need, with nothing around them: which seals are made and opened, what is hashed, and how often
  * Redis' scripts read and write. No rule is looked at, nothing is counted, and nobody could be verified by it.
  */
-import { createHash } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { type ChannelModel, connect } from 'amqplib'
 import { Redis } from 'ioredis'
 import { gatherWrites } from '../../src/gather-writes.ts'
 import { parsePhone } from '../../src/phone.ts'
-import { openCode, openPhone, sealCode, sealPhone } from '../../src/sealed.ts'
+import { openCode, sealCode, sealPhone } from '../../src/sealed.ts'
 import { createSecrets, newCode, tokenHash } from '../../src/secrets.ts'
+import { createAsk } from '../../src/store/ask.ts'
+import { type Script, script } from '../../src/store/script.ts'
 import { SECRET } from './options.ts'
 
 const secrets = createSecrets(SECRET)
@@ -23,7 +24,7 @@ export function makeSend(text: string) {
   for (const subject of [IP, e164.slice(0, -4)]) secrets.subjectMac(subject)
   const code = newCode(6)
   secrets.codeMac(id, code)
-  const sealedCode = sealCode(secrets, id, { code, country, ttl: 300, locales: [] })
+  const sealedCode = sealCode(secrets, id, { code, phone: e164, country, ttl: 300, locales: [] })
   return { id, sealedPhone: sealPhone(secrets, id, e164), sealedCode }
 }
 
@@ -37,62 +38,74 @@ export type Sealed = ReturnType<typeof makeSend>
 export const SEALED: Sealed = makeSend('+8613800138000')
 
 /** What a consumer opens. */
-export function open({ id, sealedPhone, sealedCode }: Sealed): string {
-  return openPhone(secrets, id, sealedPhone) + openCode(secrets, id, sealedCode).code
-}
+export const open = ({ id, sealedCode }: Sealed) => openCode(secrets, id, sealedCode)
 
 /** The clock; the verification, the number and seven budgets read; all of them and the code written. */
-export const ISSUE = `
-redis.call('TIME')
-redis.call('HMGET', KEYS[1] .. 'v', 'phone', 'purpose', 'version', 'key', 'status', 'published', 'spent')
-redis.call('GET', KEYS[1] .. 'p')
+export const ISSUE = script(
+  { id: 'text', sealedPhone: 'text', sealedCode: 'text', counter: 'text' },
+  [],
+  `
+redis.call('HGET', key('v', a.id), 'phone')
+redis.call('MGET', key('p', a.id), key('f', a.id))
 local budgets = {}
 for i = 1, 7 do budgets[i] = 'parts:b:' .. i end
 redis.call('MGET', unpack(budgets))
-for i = 1, 7 do redis.call('SETRANGE', budgets[i], 0, ARGV[4]) end
-redis.call('HSET', KEYS[1] .. 'v', 'phone', ARGV[1], 'purpose', 'default', 'version', '1', 'status', 'queued', 'spent', ARGV[4])
-redis.call('PEXPIRE', KEYS[1] .. 'v', '900000')
-redis.call('SET', KEYS[1] .. 'c', ARGV[2] .. ARGV[3], 'PX', '300000')
-redis.call('SET', KEYS[1] .. 'p', ARGV[1], 'PX', '86400000')
-return 'issued'`
+for i = 1, 7 do redis.call('SETRANGE', budgets[i], '0', a.counter) end
+redis.call('HSET', key('v', a.id), 'phone', a.id, 'purpose', 'default', 'version', '1', 'status', 'queued', 'spent', a.counter)
+redis.call('PEXPIRE', key('v', a.id), '900000')
+redis.call('SET', key('c', a.id), a.sealedCode .. a.sealedPhone, 'PX', '300000')
+redis.call('SET', key('p', a.id), a.counter, 'PX', '86400000')
+return '"issued"'`,
+)
 
-/** The clock; the verification, the code, the number and a budget read; all but the code written. */
-export const CHECK = `
-redis.call('TIME')
-redis.call('HMGET', KEYS[1] .. 'v', 'phone', 'nonces')
-redis.call('GET', KEYS[1] .. 'c')
-redis.call('GET', KEYS[1] .. 'p')
-redis.call('GET', KEYS[1] .. 'b')
-redis.call('HSET', KEYS[1] .. 'v', 'nonces', ARGV[1])
-redis.call('SET', KEYS[1] .. 'p', ARGV[2])
-redis.call('SETRANGE', KEYS[1] .. 'b', 0, ARGV[3])
-return 'wrong'`
+/** The clock; the verification, the code and a budget read; the verification, a count of failures and the budget written. */
+export const CHECK = script(
+  { id: 'text', mac: 'text', subject: 'text', proof: 'text' },
+  [],
+  `
+redis.call('HMGET', key('v', a.id), 'phone', 'nonces')
+redis.call('MGET', key('b', a.subject))
+redis.call('GET', key('c', a.id))
+redis.call('INCRBY', key('f', a.id), '1')
+redis.call('HSET', key('v', a.id), 'nonces', a.mac)
+redis.call('SETRANGE', key('b', a.subject), '0', a.proof)
+return '"wrong"'`,
+)
 
-/** Before and after a call of a provider: the verification and the code read and written. */
-export const CLAIM = `
-redis.call('TIME')
-redis.call('HMGET', KEYS[1] .. 'v', 'version', 'status', 'purpose', 'attempt', 'holder', 'lease', 'result', 'receipt')
-redis.call('GET', KEYS[1] .. 'c')
-redis.call('PTTL', KEYS[1] .. 'c')
-redis.call('HSET', KEYS[1] .. 'v', 'attempt', '1', 'holder', ARGV[1], 'lease', ARGV[2], 'status', 'sending')
-redis.call('SET', KEYS[1] .. 'c', ARGV[3], 'KEEPTTL')
-return ARGV[3]`
+/** Before a call of a provider: the clock; the verification and the code read, the verification written. */
+export const CLAIM = script(
+  { id: 'text', holder: 'text', sealedCode: 'text' },
+  [],
+  `
+redis.call('HMGET', key('v', a.id), 'version', 'status', 'purpose', 'attempt', 'granted', 'by', 'receipt')
+redis.call('GET', key('c', a.id))
+redis.call('PTTL', key('c', a.id))
+redis.call('HSET', key('v', a.id), 'attempt', '1', 'holder', a.holder, 'lease', '1790000000000', 'again', '0', 'status', 'sending')
+return cjson.encode(a.sealedCode)`,
+)
 
-/** Runs a script on keys that begin with the first argument. */
-export async function scriptRunner(url: string): Promise<Run> {
+/** After it: the same read, and both written. */
+export const COMPLETE = script(
+  { id: 'text', sealedPhone: 'text' },
+  [],
+  `
+redis.call('HMGET', key('v', a.id), 'version', 'attempt', 'holder', 'status', 'receipt')
+redis.call('HSET', key('v', a.id), 'result', 'sent', 'status', 'sent')
+redis.call('GET', key('c', a.id))
+redis.call('SET', key('c', a.id), a.sealedPhone, 'KEEPTTL')
+return '"recorded"'`,
+)
+
+/** Asks scripts as we do, those of one turn together, on keys that begin with `parts:`. */
+export async function asker(url: string) {
   const redis = new Redis(url, { lazyConnect: true })
-  redis.on('connect', () => gatherWrites(redis.stream as Socket))
   await redis.connect()
-  return (lua, key, ...args) => {
-    const sha = shas.get(lua) ?? createHash('sha1').update(lua).digest('hex')
-    shas.set(lua, sha)
-    return redis.evalsha(sha, 1, key, ...args).catch(() => redis.eval(lua, 1, key, ...args))
-  }
+  const { together } = createAsk(redis)
+  return <Name extends string>(
+    script: Script<Name>,
+    request: { readonly [name in Name]: string },
+  ) => together(script, ['parts:'], request)
 }
-
-type Run = (lua: string, key: string, ...args: string[]) => Promise<unknown>
-
-const shas = new Map<string, string>()
 
 /** Publishes a job to a quorum queue, and waits for the confirm. */
 export async function publisher(

@@ -79,7 +79,7 @@ if result or reason or receipt then redis.call('HDEL', v, 'result', 'reason', 'r
 -- The version before cannot come back any more.
 if #undo > UNDO_SIZE then redis.call('SET', c, pack_code(mac, code, sealed, ''), 'KEEPTTL') end
 return answer('send', {
-  purpose = purpose, code = code, sealedPhone = sealed, expiresIn = left, again = again == '1',
+  purpose = purpose, code = code, expiresIn = left, again = again == '1',
   previous = by and { provider = by, unsure = unsure == '1' } or nil,
 })
 `,

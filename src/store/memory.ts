@@ -307,7 +307,7 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       const verification = verifications.get(id)
       if (!verification || version > verification.current.number) return { verdict: 'unknown' }
       const { purpose, by, current } = verification
-      const { number, status, result, code, sealedPhone, unsure, receipt } = current
+      const { number, status, result, code, unsure, receipt } = current
       if (version < number || status === 'cancelled') return { verdict: 'superseded' }
       if (status === 'verified' || receipt === 'delivered') {
         const said = result === 'arrived' && holder !== current.holder
@@ -351,7 +351,7 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       const sending = { status: 'sending', reason: undefined, receipt: undefined, undo: undefined }
       Object.assign(current, claimed, sending)
       const previous = by ? { provider: by, unsure } : undefined
-      const about = { purpose, code, sealedPhone, expiresIn, again: twice }
+      const about = { purpose, code, expiresIn, again: twice }
       return { verdict: 'send', ...about, ...(previous && { previous }) }
     },
 

@@ -238,7 +238,6 @@ export type ClaimVerdict =
       purpose: string
       /** Sealed: what `issue` was given. */
       code: string
-      sealedPhone: string
       expiresIn: number
       /** An earlier claim of this attempt ended without a result, so the SMS may be a second one. */
       again: boolean
