@@ -269,3 +269,45 @@ test('A vendor that answers late costs the others nothing but time.', async () =
   })
   assert.equal((await dispatchTo([slow, vendor('two')])).provider?.name, 'two')
 })
+
+test('A signal that nobody listens to any more is used again, another one is not.', async () => {
+  const signals: AbortSignal[] = []
+  let listen: (signal: AbortSignal) => void = () => {}
+  const provider: SmsProvider = {
+    name: 'one',
+    async send(_, { signal }) {
+      signals.push(signal)
+      listen(signal)
+      return { class: 'ok' }
+    },
+  }
+  const dispatch = createDispatch({
+    queue: 'test',
+    chain: providerChain({ routes: { '*': [provider] } }),
+    health: noHealth,
+    store: createMemoryHealth(() => Date.now()),
+  })
+  const isNew = async () => {
+    await dispatch(message)
+    return signals.indexOf(signals.at(-1) as AbortSignal) === signals.length - 1
+  }
+  const onAbort = () => {}
+  assert.equal(await isNew(), true)
+  listen = (signal) => {
+    signal.addEventListener('abort', onAbort)
+    signal.removeEventListener('abort', onAbort)
+  }
+  assert.equal(await isNew(), false)
+  listen = (signal) => signal.addEventListener('abort', onAbort)
+  assert.equal(await isNew(), false)
+  assert.equal(await isNew(), true)
+  listen = (signal) => {
+    signal.onabort = onAbort
+  }
+  assert.equal(await isNew(), true)
+  assert.equal(await isNew(), true)
+  // Two at once have one each.
+  listen = () => {}
+  await Promise.all([dispatch(message), dispatch(message)])
+  assert.notEqual(signals.at(-1), signals.at(-2))
+})

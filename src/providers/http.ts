@@ -31,13 +31,17 @@ export async function post(
   if (signal.aborted) return { class: 'retry', code: 'AbortError' }
   // Node's fetch holds the signal only weakly while it reads a body, and a garbage collection can make it forget it.
   // One that does not may know whether anything was sent, so it speaks first.
+  let onAbort = () => {}
   const aborted = new Promise<never>((_, reject) => {
-    signal.addEventListener('abort', () => setImmediate(reject, signal.reason), { once: true })
+    onAbort = () => setImmediate(reject, signal.reason)
   })
+  signal.addEventListener('abort', onAbort)
   try {
     return await Promise.race([exchange(fetch, url, request), aborted])
   } catch (error) {
     return outcomeOfError(error)
+  } finally {
+    signal.removeEventListener('abort', onAbort)
   }
 }
 
