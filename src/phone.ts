@@ -1,5 +1,11 @@
 /** One canonical form of a phone number, made before anything is keyed, limited, signed or sent by it. */
-import { type CountryCode, getCountries, parsePhoneNumberFromString } from 'libphonenumber-js/max'
+import {
+  type CountryCode,
+  getCountries,
+  Metadata,
+  type PhoneNumber,
+  parsePhoneNumberFromString,
+} from 'libphonenumber-js/max'
 import { countryNotAllowed, invalidPhone, numberTypeNotAllowed } from './errors.ts'
 
 export interface Phone {
@@ -31,8 +37,8 @@ const ALLOWED_TYPES: readonly string[] = ['MOBILE', 'FIXED_LINE_OR_MOBILE']
  */
 export function parsePhone(text: string, policy: PhonePolicy): Phone {
   const number = read(text, policy.defaultCountry)
-  // Only a valid number has a type, and finding it out is half the work.
-  const type = number.getType()
+  // Only a valid number has a type.
+  const type = isMobile(number) ? 'MOBILE' : number.getType()
   if (!type) throw invalidPhone()
   // Satellite and other networks without a country (+881, +882, +883, +979) have none here either.
   if (policy.countries !== 'all' && !policy.countries.includes(number.country ?? '')) {
@@ -51,6 +57,45 @@ export function canonicalPhone(text: string, defaultCountry?: string): string {
 
 /** The country of a canonical number, '' if it has none. */
 export const countryOf = (e164: string): string => parsePhoneNumberFromString(e164)?.country ?? ''
+
+interface Expressions {
+  valid: RegExp
+  mobile: RegExp
+  /** Of mobile numbers, in digits; any where it is not there. */
+  lengths: number[] | undefined
+}
+
+/** What the library knows of a country, of which its types do not tell: where it is not there, `getType` is asked. */
+interface Plan {
+  nationalNumberPattern?(): string
+  type?(name: 'MOBILE'): { pattern?(): string; possibleLengths?(): number[] } | undefined
+}
+
+const metadata = new Metadata()
+const byCountry = new Map<CountryCode, Expressions | undefined>()
+
+/**
+ * Certainly a valid mobile number, by the expressions that `getType` goes by. But that makes those of all types anew for each
+ * number, which takes longer than to parse it.
+ */
+function isMobile({ country, nationalNumber }: PhoneNumber): boolean {
+  if (!country) return false
+  if (!byCountry.has(country)) byCountry.set(country, expressionsOf(country))
+  const known = byCountry.get(country)
+  if (!known || known.lengths?.includes(nationalNumber.length) === false) return false
+  return known.valid.test(nationalNumber) && known.mobile.test(nationalNumber)
+}
+
+function expressionsOf(country: CountryCode): Expressions | undefined {
+  metadata.selectNumberingPlan(country)
+  const plan = metadata.numberingPlan as Plan | undefined
+  const type = plan?.type?.('MOBILE')
+  const [valid, mobile] = [plan?.nationalNumberPattern?.(), type?.pattern?.()]
+  // Where mobile numbers cannot be told from others by their form, there is none for them.
+  if (!valid || !mobile) return undefined
+  const whole = (pattern: string) => new RegExp(`^(?:${pattern})$`)
+  return { valid: whole(valid), mobile: whole(mobile), lengths: type?.possibleLengths?.() }
+}
 
 function read(text: string, defaultCountry: string | undefined) {
   if (!PLAIN.test(text)) throw invalidPhone()

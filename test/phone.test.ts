@@ -3,8 +3,10 @@ import { test } from 'node:test'
 import {
   getCountries,
   getCountryCallingCode,
+  getExampleNumber,
   parsePhoneNumberFromString,
 } from 'libphonenumber-js/max'
+import examples from 'libphonenumber-js/mobile/examples'
 import { isSmsVerifyError } from '../src/errors.ts'
 import { maskPhone } from '../src/mask.ts'
 import { COUNTRIES, canonicalPhone, countryOf, parsePhone } from '../src/phone.ts'
@@ -102,6 +104,33 @@ test('Only types of numbers that a code can reach without profit for others are 
     const country = parsePhoneNumberFromString(phone)?.country as string
     assert.equal(parse(phone, { countries: [country] }), expected, type)
   }
+})
+
+test('What is taken for mobile is just what the library says is, in every country.', () => {
+  let state = 7
+  const below = (n: number): number => {
+    state = (state * 48271) % 2147483647
+    return state % n
+  }
+  let taken = 0
+  for (const country of getCountries()) {
+    const example = getExampleNumber(country, examples)?.nationalNumber ?? '5551234567'
+    for (let i = 0; i < 40; i++) {
+      // Some of its first digits, and others behind them.
+      const kept = example.slice(0, below(example.length + 1))
+      const rest = Array.from({ length: example.length - kept.length }, () => below(10)).join('')
+      const number = parsePhoneNumberFromString(`+${getCountryCallingCode(country)}${kept}${rest}`)
+      if (!number) continue
+      const type = number.getType()
+      const isMobile = type === 'MOBILE' || type === 'FIXED_LINE_OR_MOBILE'
+      const expected = isMobile && number.country ? number.number : undefined
+      const got = parse(number.number, { countries: 'all' })
+      const isTaken = got.startsWith('+')
+      assert.equal(isTaken ? got : undefined, expected, `${number.number} is ${type}`)
+      if (isTaken) taken++
+    }
+  }
+  assert.ok(taken > 3000, `${taken} numbers`)
 })
 
 test('Satellite and other networks without a country are refused even where all are allowed.', () => {
