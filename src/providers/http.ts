@@ -111,7 +111,7 @@ export function checkBaseUrl(option: string, value: string): string {
 const UTF_8 = new TextDecoder()
 
 async function readText(
-  body: AsyncIterable<Uint8Array> | null,
+  body: AsyncIterable<Uint8Array> | Iterable<Uint8Array> | null,
   maxBytes: number,
 ): Promise<string | undefined> {
   const chunks: Uint8Array[] = []

@@ -92,7 +92,7 @@ export function createFetch(connect: ConnectOptions = {}): Fetch {
           onResponseEnd() {
             signal.removeEventListener('abort', onAbort)
             const get = (name: string) => (name in fields ? String(fields[name]) : null)
-            resolve({ status, headers: { get }, body: each(chunks) })
+            resolve({ status, headers: { get }, body: chunks })
             free.push(client)
           },
           onResponseError: (_, error) => fail(error),
@@ -103,7 +103,3 @@ export function createFetch(connect: ConnectOptions = {}): Fetch {
 
 /** The one that providers use where they are given none. */
 export const pooledFetch: Fetch = createFetch()
-
-async function* each(chunks: Uint8Array[]): AsyncGenerator<Uint8Array> {
-  yield* chunks
-}

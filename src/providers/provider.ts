@@ -108,5 +108,5 @@ export type Fetch = (
 ) => Promise<{
   status: number
   headers?: { get(name: string): string | null }
-  body: AsyncIterable<Uint8Array> | null
+  body: AsyncIterable<Uint8Array> | Iterable<Uint8Array> | null
 }>

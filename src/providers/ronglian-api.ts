@@ -53,8 +53,19 @@ export function ronglianApi(
   checkOption(`${owner}: authToken`, authToken)
   checkOption(`${owner}: appId`, appId)
 
+  // The same for all calls of a second.
+  let signed = { second: Number.NaN, sig: '', authorization: '' }
+  function sign() {
+    const time = now()
+    const second = Math.floor(time / 1000)
+    if (second !== signed.second) {
+      signed = { second, ...signRonglian(accountSid, authToken, time) }
+    }
+    return signed
+  }
+
   return ({ path, fields, ...request }) => {
-    const { sig, authorization } = signRonglian(accountSid, authToken, now())
+    const { sig, authorization } = sign()
     return post(fetch, `${base}${path}?sig=${sig}`, {
       headers: {
         Accept: 'application/json',

@@ -22,13 +22,11 @@ export function createMemoryBudgets(now: () => number): MemoryBudgets {
 
   /** With what is still in the window. */
   function rowOf({ key, window }: Budget, at: number): Row {
-    const row = rows.get(key) ?? {
-      ...{ unverified: createLog(window), verified: createLog(window) },
-      ...{ told: new Map(), expires: 0 },
-    }
+    const row = rows.get(key) ?? rows.set(key, newRow(window))
     row.unverified.roll(at)
     row.verified.roll(at)
-    return rows.set(key, Object.assign(row, { expires: at + window }))
+    row.expires = at + window
+    return row
   }
 
   const maxOf = ({ max, share }: Budget, { verified }: Row): number =>
@@ -114,9 +112,14 @@ function conversionOf({ conversion }: Budget, { verified, unverified }: Row) {
   return [{ kind: 'conversion' as const, used, share }]
 }
 
+const newRow = (window: number): Row => ({
+  ...{ unverified: createLog(window), verified: createLog(window) },
+  ...{ told: new Map(), expires: 0 },
+})
+
 type Log = ReturnType<typeof createLog>
 
-/** Units by the time they came, the oldest first, with their sum: the cost does not grow with what is in the window. */
+/** Units by the millisecond they came in, the oldest first, with their sum: the cost does not grow with what is in the window. */
 function createLog(window: number) {
   let entries: { at: number; units: number }[] = []
   /** So many in front have left the window. */
@@ -144,18 +147,21 @@ function createLog(window: number) {
     },
     /** After `roll` to the same time. */
     add(at: number, units: number): void {
-      entries.push({ at, units })
+      const last = entries.at(-1)
+      if (last?.at === at) last.units += units
+      else entries.push({ at, units })
       sum += units
       newest.units += units
     },
     /** Takes back what was added then, if it is still there. */
     remove(at: number, units: number): void {
-      const index = entries.findLastIndex((each) => each.at === at && each.units === units)
+      const index = entries.findLastIndex((each) => each.at === at)
       const entry = entries[index]
       if (!entry || index < gone) return
-      entry.units = 0
-      sum -= units
-      if (newest.bucket === bucketOf(at)) newest.units -= units
+      const less = Math.min(units, entry.units)
+      entry.units -= less
+      sum -= less
+      if (newest.bucket === bucketOf(at)) newest.units -= less
     },
     /** Of the last one of the so many oldest units. */
     timeOf(count: number): number | undefined {
