@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { gatherWrites } from '../src/gather-writes.ts'
+import { gatherWrites } from '../src/queue/gather-writes.ts'
 
 /** A socket whose writes are gathered, and what comes out at the other end of it. */
 async function pair(t: TestContext): Promise<{ socket: Socket; received: Promise<string> }> {

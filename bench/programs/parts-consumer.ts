@@ -1,9 +1,9 @@
 /** The parts of a consumer: a script before and one after the call of the vendor, a seal opened, a line of the log. */
 import { connect } from 'amqplib'
 import { pino } from 'pino'
-import { gatherWrites } from '../../src/gather-writes.ts'
 import { pooledFetch } from '../../src/providers/pool.ts'
 import { acknowledger } from '../../src/queue/acknowledger.ts'
+import { gatherWrites } from '../../src/queue/gather-writes.ts'
 import { asker, CLAIM, COMPLETE, open, SEALED, socketOf } from './parts.ts'
 import { REQUEST } from './post.ts'
 import { countTo, ready, settings } from './program.ts'

@@ -9,8 +9,8 @@ import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ChannelModel, connect, type Options } from 'amqplib'
 import { withDeadline } from '../deadline.ts'
-import { gatherWrites } from '../gather-writes.ts'
 import type { Logger } from '../log.ts'
+import { gatherWrites } from './gather-writes.ts'
 
 /** Where RabbitMQ is: a URL, several to be tried in turn, or amqplib's connect options. */
 export type AmqpAddress = string | string[] | Options.Connect

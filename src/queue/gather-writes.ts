@@ -5,8 +5,8 @@ import type { Socket } from 'node:net'
 const MOST = 16
 
 /**
- * From now on this socket holds writes back until the turn is over, or until there are `MOST`: amqplib and ioredis write each
- * frame and each command by itself, and a call of the system for it takes longer than to make it.
+ * From now on this socket holds writes back until the turn is over, or until there are `MOST`: amqplib writes each
+ * frame by itself, and a call of the system for it takes longer than to make it.
  */
 export function gatherWrites(socket: Socket): void {
   const write = socket.write.bind(socket) as (...args: unknown[]) => boolean
