@@ -22,8 +22,8 @@ export interface World extends Extent {
   rabbitmq: Endpoint & Partial<Pick<Service, 'pid'>>
   /** Names queues that nobody else uses. */
   newPrefix(): string
-  /** Starts a program, with flags of Node where there are any; it ends with the row. */
-  start(program: Program, settings?: Settings, flags?: string[]): Promise<Running>
+  /** Starts a program; it ends with the row. */
+  start(program: Program, settings?: Settings): Promise<Running>
   /** Runs when the row is over, the last one first. */
   after(end: () => Promise<unknown>): void
 }
@@ -52,10 +52,9 @@ export async function inWorld<T>(place: Place, use: (world: World) => Promise<T>
       ...place,
       newPrefix: () => `bench-${randomBytes(4).toString('hex')}`,
       after: (end) => void ends.unshift(end),
-      async start(program, settings = {}, flags = []) {
+      async start(program, settings = {}) {
         const all = { redis: redis.url, amqp: rabbitmq.url, ...settings }
-        const file = join(folder, `bench/programs/${program}.js`)
-        const running = await startProgram(file, all, flags)
+        const running = await startProgram(join(folder, `bench/programs/${program}.js`), all)
         ends.unshift(running.stop)
         return running
       },
@@ -68,10 +67,10 @@ export async function inWorld<T>(place: Place, use: (world: World) => Promise<T>
 /** Milliseconds for whatever a program is asked; they are asked for nothing that takes long. */
 const PATIENCE = 60_000
 
-async function startProgram(file: string, settings: Settings, flags: string[]): Promise<Running> {
-  const profiling = process.env.BENCH_NODE_FLAGS?.split(' ') ?? []
+async function startProgram(file: string, settings: Settings): Promise<Running> {
+  const flags = process.env.BENCH_NODE_FLAGS?.split(' ') ?? []
   const child = fork(file, [JSON.stringify(settings)], {
-    execArgv: [...flags, ...profiling],
+    execArgv: flags,
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   })
   const { url } = await answer<{ url: string }>(child, 0)

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { atDeadline } from './deadline.ts'
 import type { ProviderHealth } from './provider-health.ts'
 import type { ProviderChain } from './providers/chain.ts'
+import { released } from './providers/http.ts'
 import type { Outcome, OutcomeClass, SmsMessage, SmsProvider } from './providers/provider.ts'
 import type { DeliveryStore, Previous } from './store/store.ts'
 
@@ -152,24 +153,34 @@ function startTime(calls: number): Time {
 
 function createCall() {
   /**
-   * To be used again. One that was listened to takes Node 20 longer to make than a message to open, and 100 bytes of memory that
-   * only a full garbage collection frees.
+   * To be used again. One that is listened to takes Node 20 longer to make than a message to open, and memory that only a full
+   * garbage collection frees.
    */
   const unused: AbortController[] = []
 
-  /** Not if it has aborted or somebody still listens, who is not to hear of another call's end. */
+  function take(): AbortController {
+    const abort = unused.pop() ?? new AbortController()
+    released.delete(abort.signal)
+    return abort
+  }
+
+  /** Only what `post` has released and nobody else listens to: else somebody would hear of another call's end. */
   function keep(abort: AbortController): void {
     const { signal } = abort
-    if (!signal.aborted && getEventListeners(signal, 'abort').length === 0) unused.push(abort)
+    if (signal.aborted || !released.has(signal)) return
+    if (getEventListeners(signal, 'abort').length === 0) unused.push(abort)
   }
 
   /** The provider's outcome, in so many milliseconds; what cannot be read or was thrown may have been sent. */
   return async (provider: SmsProvider, message: SmsMessage, ms: number): Promise<Outcome> => {
-    const abort = unused.pop() ?? new AbortController()
+    const abort = take()
     let timer: NodeJS.Timeout | undefined
+    let hasEnded = false
     try {
       const outcome = await new Promise<Outcome>((resolve, reject) => {
         timer = atDeadline(ms, () => {
+          // The answer that came meanwhile has ended it: the signal may be another call's by now.
+          if (hasEnded) return
           resolve({ class: 'ambiguous', code: 'timeout' })
           abort.abort(new Error(`no answer within ${Math.round(ms)} ms`))
         })
@@ -181,6 +192,7 @@ function createCall() {
       return { class: 'ambiguous', code: codeOf(error), alert: true }
     } finally {
       clearTimeout(timer)
+      hasEnded = true
       keep(abort)
     }
   }

@@ -37,7 +37,7 @@ const ALLOWED_TYPES: readonly string[] = ['MOBILE', 'FIXED_LINE_OR_MOBILE']
  */
 export function parsePhone(text: string, policy: PhonePolicy): Phone {
   const number = read(text, policy.defaultCountry)
-  // Only a valid number has a type.
+  // Only a valid number has a type. What may be mobile or landline is as good as mobile.
   const type = isMobile(number) ? 'MOBILE' : number.getType()
   if (!type) throw invalidPhone()
   // Satellite and other networks without a country (+881, +882, +883, +979) have none here either.

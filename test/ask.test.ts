@@ -88,6 +88,21 @@ test('What one of them leads to is its own: the others are answered.', async () 
   assert.match(String(failed?.status === 'rejected' && failed.reason), /wrong number of arg/i)
 })
 
+test('Where all fail the command does, so that the client hears of it; each request has run once.', async () => {
+  const { together } = createAsk(redis)
+  const counting = script(
+    { text: 'text', fails: 'flag' },
+    [],
+    `redis.call('INCR', prefix) return redis.call('GET', prefix, 'too many')`,
+  )
+  const key = `test-${random(12)}`
+  const both = ['a', 'b'].map((text) => together<Echo, string>(counting, [key], asked(text)))
+  for (const result of await Promise.allSettled(both)) {
+    assert.equal(result.status === 'rejected' && result.reason.name, 'ReplyError')
+  }
+  assert.equal(await redis.getdel(key), '2')
+})
+
 test('A broken record of one verification is no matter of those that are claimed along with it.', async (t) => {
   const store = createRedisStore(redis)
   const requests = Array.from({ length: 3 }, () => newRequest())

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
+import { stat } from 'node:fs/promises'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createDispatch, type Dispatched } from '../src/dispatch.ts'
 import type { ProviderHealth } from '../src/provider-health.ts'
 import { type ProviderChainOptions, providerChain } from '../src/providers/chain.ts'
 import type { Outcome, OutcomeClass, SmsProvider } from '../src/providers/provider.ts'
+import { ronglianProvider } from '../src/providers/ronglian.ts'
 import { createMemoryHealth } from '../src/store/memory-health.ts'
 import type { Previous } from '../src/store/store.ts'
 import { message } from '../src/testing/provider-contract.ts'
@@ -270,44 +272,83 @@ test('A vendor that answers late costs the others nothing but time.', async () =
   assert.equal((await dispatchTo([slow, vendor('two')])).provider?.name, 'two')
 })
 
-test('A signal that nobody listens to any more is used again, another one is not.', async () => {
+/** Calls by `post`, as all of our providers do, and notes what signal each call was given. */
+function caller(answer: () => Promise<unknown> = async () => {}) {
   const signals: AbortSignal[] = []
-  let listen: (signal: AbortSignal) => void = () => {}
-  const provider: SmsProvider = {
-    name: 'one',
-    async send(_, { signal }) {
+  const provider = ronglianProvider({
+    ...{ accountSid: 'account', authToken: 'token', appId: 'app', templateId: '1' },
+    async fetch(_, { signal }) {
       signals.push(signal)
-      listen(signal)
-      return { class: 'ok' }
+      await answer()
+      return { status: 200, body: [Buffer.from('{"statusCode":"000000"}')] }
     },
-  }
-  const dispatch = createDispatch({
+  })
+  return { provider, signals }
+}
+
+const dispatchBy = (providers: SmsProvider[], chain: object = {}) =>
+  createDispatch({
     queue: 'test',
-    chain: providerChain({ routes: { '*': [provider] } }),
+    chain: providerChain({ routes: { '*': providers }, ...chain }),
     health: noHealth,
     store: createMemoryHealth(() => Date.now()),
   })
-  const isNew = async () => {
-    await dispatch(message)
-    return signals.indexOf(signals.at(-1) as AbortSignal) === signals.length - 1
-  }
-  const onAbort = () => {}
-  assert.equal(await isNew(), true)
-  listen = (signal) => {
-    signal.addEventListener('abort', onAbort)
-    signal.removeEventListener('abort', onAbort)
-  }
-  assert.equal(await isNew(), false)
-  listen = (signal) => signal.addEventListener('abort', onAbort)
-  assert.equal(await isNew(), false)
-  assert.equal(await isNew(), true)
-  listen = (signal) => {
-    signal.onabort = onAbort
-  }
-  assert.equal(await isNew(), true)
-  assert.equal(await isNew(), true)
-  // Two at once have one each.
-  listen = () => {}
+
+test('The signal of a call that has ended is used again, by no two calls at once.', async () => {
+  const { provider, signals } = caller()
+  const dispatch = dispatchBy([provider])
+  for (let i = 0; i < 3; i++) await dispatch(message)
+  assert.equal(new Set(signals).size, 1)
   await Promise.all([dispatch(message), dispatch(message)])
-  assert.notEqual(signals.at(-1), signals.at(-2))
+  assert.equal(new Set(signals).size, 2)
+})
+
+test('A signal that anybody else may still hold is not used again.', async () => {
+  const { provider, signals } = caller()
+  const own: SmsProvider = {
+    name: 'own',
+    async send(_, { signal }) {
+      AbortSignal.any([signal])
+      signals.push(signal)
+      return { class: 'retry' }
+    },
+  }
+  const listening: SmsProvider = {
+    name: 'listening',
+    send(sent, options) {
+      options.signal.addEventListener('abort', () => {})
+      return provider.send(sent, options)
+    },
+  }
+  for (const [providers, each] of [
+    [[own], 1],
+    [[listening], 1],
+    [[own, provider], 2],
+  ] as const) {
+    signals.length = 0
+    const dispatch = dispatchBy([...providers])
+    for (let i = 0; i < 3; i++) await dispatch(message)
+    // Of two in a row the first is the one of `own`.
+    const given = signals.filter((_, i) => each === 1 || i % 2 === 0)
+    assert.equal(new Set(given).size, 3)
+  }
+})
+
+test('A deadline that is over while the answer is read ends no other call.', async () => {
+  // The timer, the answer and the end of the timer's turn all come at once, as in a process that was held up.
+  const heldUp = async () => {
+    const read = stat('.')
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600)
+    await read
+  }
+  let answer = heldUp
+  const { provider, signals } = caller(() => answer())
+  const others = Array.from({ length: 19 }, (_, i) => vendor(`other ${i}`))
+  const dispatch = dispatchBy([provider, ...others], { inDoubt: 'next' })
+  const first = await dispatch(message)
+  answer = () => sleep(50)
+  const second = await dispatch(message)
+  assert.deepEqual([first.class, second.class], ['ok', 'ok'])
+  assert.deepEqual([first.provider?.name, second.provider?.name], ['ronglian', 'ronglian'])
+  assert.equal(signals[1]?.aborted, false)
 })

@@ -7,9 +7,6 @@ import type { Running, World } from '../world.ts'
 
 const MEGABYTE = 1e6
 
-/** Half of what Node gives to young objects. */
-const LESS_MEMORY = '--max-semi-space-size=8'
-
 /** What one consumer of concurrency 512 can do at most with a provider that takes so many milliseconds. */
 const LATENCY = 100
 const SLOTS = 512
@@ -42,11 +39,6 @@ export const consumerRow: Row = row({
       against: 'that of the bare consumer',
       target: { value: { most: 120 } },
     },
-    less: {
-      title: `the same with \`NODE_OPTIONS=${LESS_MEMORY}\``,
-      unit: 'MB',
-      against: 'without',
-    },
     loaded: {
       title: 'the same before it has begun: Node and the libraries',
       unit: 'MB',
@@ -60,7 +52,6 @@ export const consumerRow: Row = row({
     const consumer = await world.start('consumer', { queuePrefix, vendor })
     const floor = await world.start('floor-consumer', { queuePrefix, vendor })
     const bullmq = await world.start('peer-bullmq', { queuePrefix, vendor })
-    const less = await world.start('consumer', { queuePrefix, vendor }, [LESS_MEMORY])
     const memory = async (program: Running) => (await program.ask('usage')).rss / MEGABYTE
     const loaded = { ours: await memory(consumer), other: await memory(floor) }
     return async () => {
@@ -72,14 +63,10 @@ export const consumerRow: Row = row({
       const bare = await drain(floor, world.jobs)
       const ours = await drain(consumer, world.jobs)
       const peer = await drain(bullmq, world.jobs)
-      await sendMany(web.url, world.jobs)
-      await drain(less, world.jobs)
-      const rss = await memory(consumer)
       return {
         floor: { ours, other: bare },
         bullmq: { ours, other: peer },
-        rss: { ours: rss, other: await memory(floor) },
-        less: { ours: await memory(less), other: rss },
+        rss: { ours: await memory(consumer), other: await memory(floor) },
         loaded,
       }
     }

@@ -18,6 +18,9 @@ export interface HttpAnswer {
   retryAfter: boolean
 }
 
+/** Signals that `post` has listened to and does not any more. */
+export const released = new WeakSet<AbortSignal>()
+
 /**
  * Posts `request` to `url` with `fetch`, or over the pools of the process. Answers what the vendor said, or the outcome
  * `retry` (nothing can have left) or `ambiguous` (it may have) when there is no answer to read. Never throws.
@@ -31,10 +34,11 @@ export async function post(
   if (signal.aborted) return { class: 'retry', code: 'AbortError' }
   // Node's fetch holds the signal only weakly while it reads a body, and a garbage collection can make it forget it.
   // One that does not may know whether anything was sent, so it speaks first.
-  let onAbort = () => {}
+  let abort: (reason: unknown) => void
   const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => setImmediate(reject, signal.reason)
+    abort = reject
   })
+  const onAbort = () => setImmediate(abort, signal.reason)
   signal.addEventListener('abort', onAbort)
   try {
     return await Promise.race([exchange(fetch, url, request), aborted])
@@ -42,6 +46,7 @@ export async function post(
     return outcomeOfError(error)
   } finally {
     signal.removeEventListener('abort', onAbort)
+    released.add(signal)
   }
 }
 

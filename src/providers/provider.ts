@@ -71,7 +71,7 @@ export interface Outcome {
 }
 
 export interface SendOptions {
-  /** Aborts when the consumer's time for one attempt, 10 s, is over. */
+  /** Aborts when the consumer's time for one attempt, 10 s, is over. Says nothing once `send` has settled. */
   signal: AbortSignal
 }
 

@@ -4,7 +4,7 @@
  */
 import type { Cluster, Redis } from 'ioredis'
 import { withDeadline } from '../deadline.ts'
-import { argumentsOf, type Script } from './script.ts'
+import { argumentsOf, FAILED, type Script } from './script.ts'
 
 /** What can run the scripts: an ioredis client for one server or for a cluster. */
 export type RedisClient = Redis | Cluster
@@ -29,7 +29,7 @@ interface Request {
   reject(error: Error): void
 }
 
-/** `together` is for scripts to which it makes no difference that a request comes twice; `alone` for all others. */
+/** `alone` asks at once; `together` what is asked often. */
 export function createAsk(redis: RedisClient): { alone: Ask; together: Ask } {
   const waiting = new Map<Script, Request[]>()
 
@@ -46,13 +46,12 @@ export function createAsk(redis: RedisClient): { alone: Ask; together: Ask } {
 
   async function send(script: Script, requests: Request[]): Promise<void> {
     try {
+      // A client of the host's may keep commands for later, when nobody waits for them any more.
+      if (!isConnected(redis)) throw notConnected(redis)
       const answers = await withDeadline(evaluate(script, requests), COMMAND_TIMEOUT, SILENT)
-      for (const [i, { resolve }] of requests.entries()) resolve(JSON.parse(answers[i] as string))
+      for (const [i, request] of requests.entries()) settle(request, answers[i] as string)
     } catch (error) {
-      // What one of them has led to is not for the others to bear.
-      const isSaid = (error as Error).name === 'ReplyError'
-      if (isSaid && requests.length > 1) for (const each of requests) send(script, [each])
-      else for (const { reject } of requests) reject(error as Error)
+      for (const { reject } of requests) reject(error as Error)
     }
   }
 
@@ -70,9 +69,7 @@ export function createAsk(redis: RedisClient): { alone: Ask; together: Ask } {
   function asker(most: number): Ask {
     return (script, keys, request) =>
       new Promise((resolve: (answer: never) => void, reject) => {
-        if (redis.status !== 'ready') {
-          return reject(new Error(`Redis is not connected (${redis.status})`))
-        }
+        if (!isConnected(redis)) return reject(notConnected(redis))
         const one = { keys, argv: argumentsOf(script, request), resolve, reject } as Request
         if (most === 1) return void send(script, [one])
         const requests = waiting.get(script)
@@ -86,5 +83,16 @@ export function createAsk(redis: RedisClient): { alone: Ask; together: Ask } {
   // A cluster has the keys of different shards in different slots, and a command keeps to one.
   return { alone: asker(1), together: asker(redis.isCluster ? 1 : MOST) }
 }
+
+function settle({ resolve, reject }: Request, answer: string): void {
+  if (answer.startsWith(FAILED)) reject(new Error(answer.slice(FAILED.length)))
+  else resolve(JSON.parse(answer))
+}
+
+/** The status alone is `ready` until the end of a connection is told. */
+const isConnected = (redis: RedisClient): boolean =>
+  redis.status === 'ready' && (redis.isCluster || (redis as Redis).stream?.writable !== false)
+
+const notConnected = ({ status }: RedisClient) => new Error(`Redis is not connected (${status})`)
 
 const SILENT = 'Redis did not answer'

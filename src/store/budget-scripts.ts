@@ -15,7 +15,7 @@ export const UNITS = { units: 'json' } satisfies Arguments
 export const unitsOf = (budgets: readonly Budget[]): number[] | undefined =>
   budgets.every(({ units }) => units === 1) ? undefined : budgets.map(({ units }) => units)
 
-/** Of a budget: for `each(budgets.rules, f)`, which calls f with its place in front of them. */
+/** Of a budget: for `each(budgets.rules, f)`, which calls f with its number in front of them. */
 type Rules = [window: number, max: number, share: number, below: number, least: number]
 
 const rulesOf = ({ window, max, share, conversion }: Budget): Rules => [
@@ -80,7 +80,7 @@ local function roll(k, window, head)
     if index >= this - N then break end
     sum, first = sum - units, first + BUCKET_SIZE
   end
-  -- Where the clock was set back, what lies ahead of it counts as of now.
+  -- Where the clock was set back, what lies ahead of it counts as of now; for good, should the clock be put right again.
   while first <= last do
     local index, units = struct.unpack(BUCKET, older, last)
     if index < this then break end
@@ -131,10 +131,10 @@ end
 // How budgets are spent, by themselves or along with what is spent on. Their keys are behind the first one of the request.
 export const BUDGETS = `
 keys_each = 1 + budgets.count
-local function key_of(i) return KEYS[place + i] end
+local function key_of(i) return KEYS[first_key + i] end
 local heads
 local function read_budgets()
-  heads = budgets.count > 0 and redis.call('MGET', unpack(KEYS, place + 1, place + budgets.count)) or {}
+  heads = budgets.count > 0 and redis.call('MGET', unpack(KEYS, first_key + 1, first_key + budgets.count)) or {}
 end
 local function units_of(i) return a.units and a.units[i] or 1 end
 
@@ -174,9 +174,9 @@ local function wait_for(i, window, units)
 end
 
 -- The first budget with too little left and how long it is so; or, where nothing is to be refused, nil and all that have too little.
-local function find_full(soft)
+local function find_room(soft)
   local over
-  local function full(i, window, max, share)
+  local function look(i, window, max, share)
     local used = open(i, window) + units_of(i)
     if used <= max then return end
     local most = most_of(i, window, max, share)
@@ -185,11 +185,11 @@ local function find_full(soft)
     over = over or {}
     table.insert(over, i - 1)
   end
-  local found = first(budgets.rules, full)
-  return found, over
+  local full = first(budgets.rules, look)
+  return full, over
 end
 
--- After 'find_full'. Answers what has happened to a budget for the first time in its window, nil if nothing.
+-- After 'find_room'. Answers what has happened to a budget for the first time in its window, nil if nothing.
 local function take()
   local reached
   local function tell(i, window, max, share, name, kind, used, part)
@@ -222,7 +222,7 @@ export const spend = script(
   [COUNTERS, BUDGETS],
   `
 read_budgets()
-local full, over = find_full(a.soft)
+local full, over = find_room(a.soft)
 if full then return cjson.encode({ verdict = 'wait', budget = full.budget, wait = full.wait }) end
 return cjson.encode({ verdict = 'spent', at = now, reached = take(), over = over })
 `,
@@ -235,13 +235,13 @@ export const refund = script(
 read_budgets()
 -- Takes back what was added at that time, as far as it is still there.
 local function take_back(k, window, head, units)
-  local older, that = k .. ':older', bucket(window, a.at)
-  local inside, place = units_in(head, redis.call('GET', older) or '', that)
+  local older_key, that = k .. ':older', bucket(window, a.at)
+  local inside, byte = units_in(head, redis.call('GET', older_key) or '', that)
   local less = math.min(units, inside)
   if less == 0 then return end
   local sum, newest, newest_inside = struct.unpack(HEAD, head)
-  if place then
-    redis.call('SETRANGE', older, place - 1, struct.pack(BUCKET, that, inside - less))
+  if byte then
+    redis.call('SETRANGE', older_key, byte - 1, struct.pack(BUCKET, that, inside - less))
   else
     newest_inside = newest_inside - less
   end

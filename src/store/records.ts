@@ -12,7 +12,7 @@
  *   r:PROOF  hash    a proof: id, phone (sealed), purpose, at, by.
  */
 
-// A nonce is 8 characters; they are kept as ',nonce,nonce'.
+// A nonce is 8 characters; they are kept as ',nonce,nonce', so each takes 9.
 export const CHECKS = `
 local NONCE = 9
 local function checks_made(nonces) return #nonces / NONCE end
@@ -23,16 +23,16 @@ export const CAN_OPEN = `
 local function can_open(sealed) return is_one_of(a.keyIds, string.sub(sealed, 1, 4)) end
 `
 
-// None of the first three has a zero byte in it. What cannot be sent any more, and what cannot be undone any more, is empty.
-// To undo are next, sent and after of the number and, behind them, the version before with its code.
+// None of the first three has a zero byte in it. What cannot be sent any more is empty. To undo, as long as nobody has claimed
+// it, are next, sent and after of the number and, behind them, the version before with its code.
 export const CODE = `
 local UNDO, UNDO_SIZE = '<ddd', 24
-local function read_code(id)
-  local packed = redis.call('GET', key('c', id))
+local function unpack_code(packed)
   if not packed then return end
   local mac, code, phone, rest = struct.unpack('sss', packed)
   return mac, code, phone, string.sub(packed, rest)
 end
+local function read_code(id) return unpack_code(redis.call('GET', key('c', id))) end
 local function pack_code(mac, code, phone, undo) return struct.pack('sss', mac, code, phone) .. undo end
 -- It was sent, or may have been: what could be sent is no longer needed, the MAC goes on verifying.
 local function drop_code(id, mac, phone)
@@ -69,7 +69,7 @@ end
 
 -- When the n-th from the end was sent, nil if there were fewer.
 local function nth_send(log, n)
-  local place = #log - n * SEND_SIZE + 1
-  if place > 0 then return (struct.unpack('<d', log, place)) end
+  local byte = #log - n * SEND_SIZE + 1
+  if byte > 0 then return (struct.unpack('<d', log, byte)) end
 end
 `

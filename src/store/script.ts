@@ -42,9 +42,13 @@ export interface Script<Name extends string = string> {
   readonly sha: string
 }
 
+/** What an answer begins with that says why there is none: no JSON does. */
+export const FAILED = '!'
+
 /**
  * A script that answers one or more requests, one after the other: `body` answers one with what `definitions` define, which by
- * themselves do nothing. To ask for several at once saves both sides most of what a command costs.
+ * themselves do nothing. To ask for several at once saves both sides most of what a command costs. Where one fails the others
+ * are answered; where all do, as on a Redis that takes no writes, the script itself fails.
  */
 export function script<Takes extends Arguments>(
   takes: Takes,
@@ -56,16 +60,23 @@ export function script<Takes extends Arguments>(
     ([name, kind], i) => `['${name}'] = ${KINDS[kind].read(`ARGV[argument + ${i + 1}]`)}`,
   )
   const each = `
-local function answer()
+local function respond()
 ${body}
 end
-local answers = {}
+local answers, failed = {}, 0
 for n = 1, #KEYS / keys_each do
-  place = (n - 1) * keys_each + 1
-  prefix = KEYS[place]
+  first_key = (n - 1) * keys_each + 1
+  prefix = KEYS[first_key]
   local argument = (n - 1) * ${names.length}
   a = { ${fields.join(', ')} }
-  answers[n] = answer()
+  local is_answer, answer = pcall(respond)
+  answers[n] = answer
+  if not is_answer then
+    local reason = type(answer) == 'table' and answer.err or tostring(answer)
+    failed = failed + 1
+    if failed == #KEYS / keys_each then return { err = reason } end
+    answers[n] = '${FAILED}' .. reason
+  end
 end
 return answers
 `
@@ -88,7 +99,7 @@ export function argumentsOf<Name extends string>(
  * The script with values in its text, for what is the same in every call of a process: to send them along each time, or to
  * make a table of them, takes longer than many a script.
  *   NAME.FIELD            the value: a number, a text or a list of numbers.
- *   each(NAME.FIELD, f)   of a list of lists: calls f with the place of each and what is in it.
+ *   each(NAME.FIELD, f)   of a list of lists: calls f with the number of each, from 1, and what is in it.
  *   first(NAME.FIELD, f)  the same as an expression, up to the first call that answers something.
  */
 export function withConstants<Name extends string>(
@@ -121,7 +132,7 @@ const literal = (value: Constant | undefined): string =>
 const PRELUDE = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local a, place, prefix
+local a, first_key, prefix
 local keys_each = 1
 local function key(kind, name) return prefix .. kind .. ':' .. name end
 local function get(k, ...) return unpack(redis.call('HMGET', k, ...)) end

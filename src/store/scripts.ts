@@ -1,6 +1,7 @@
 /**
  * The Redis side of the store: one Lua script per operation of the web half; those of the worker half are in
- * delivery-scripts.ts, those on budgets alone in budget-scripts.ts. `policy` is a constant in the scripts that go by it.
+ * delivery-scripts.ts, those on budgets alone in budget-scripts.ts. `policy` is a constant in the scripts that go by it; what
+ * `each` and `first` are stands in script.ts.
  */
 import { BUDGETS, COUNTERS, UNITS } from './budget-scripts.ts'
 import { CAN_OPEN, CHECKS, CODE, PHONE } from './records.ts'
@@ -129,7 +130,7 @@ if a.dryRun then return refuse('free') end
 local taken
 if budgets.count > 0 then
   read_budgets()
-  local full, over = find_full(a.softBudgets)
+  local full, over = find_room(a.softBudgets)
   if full then return cjson.encode({ verdict = 'exhausted', budget = full.budget, wait = full.wait }) end
   taken = { at = now, over = over, reached = take() }
 end
@@ -244,18 +245,18 @@ if before then
 end
 
 read_budgets()
-local full, over = find_full(a.softBudgets)
+local full, over = find_room(a.softBudgets)
 if full then return cjson.encode({ verdict = 'exhausted', budget = full.budget, wait = full.wait }) end
 
-local mac, _, sealed
-if phone then mac, _, sealed = read_code(a.id) end
+local packed, failures
+if phone then packed, failures = unpack(redis.call('MGET', c, key('f', phone))) end
+local mac, _, sealed = unpack_code(packed)
 local function gone() return cjson.encode({ verdict = 'gone', over = over }) end
-if not mac or checks_made(nonces) >= policy.checks then return gone() end
+if not mac or checks_made(nonces) >= policy.checks or tonumber(failures or 0) >= policy.disableAfter then return gone() end
 if not can_open(sealed) then return cjson.encode({ verdict = 'foreign', over = over }) end
 
 -- Counted before it is compared: no number of parallel requests gets more comparisons than there are checks.
-local failures = redis.call('INCRBY', key('f', phone), '1')
-if failures > policy.disableAfter then return gone() end
+failures = redis.call('INCRBY', key('f', phone), '1')
 nonces = nonces .. ',' .. a.nonce
 redis.call('HSET', v, 'nonces', nonces)
 

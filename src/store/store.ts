@@ -117,7 +117,7 @@ export interface IssueRequest {
   purpose: string
   /** MAC of the code. */
   mac: string
-  /** Sealed: what the consumer needs besides the number. No two requests have the same, so it marks this one. */
+  /** Sealed: what the consumer needs, the number too. No two requests have the same, so it marks this one. */
   code: string
   /** Sealed number. */
   sealedPhone: string
