@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { stat } from 'node:fs/promises'
 import { test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { createDispatch, type Dispatched } from '../src/dispatch.ts'
 import type { ProviderHealth } from '../src/provider-health.ts'
 import { type ProviderChainOptions, providerChain } from '../src/providers/chain.ts'
@@ -337,6 +337,7 @@ test('A signal that anybody else may still hold is not used again.', async () =>
 test('A deadline that is over while the answer is read ends no other call.', async () => {
   // The timer, the answer and the end of the timer's turn all come at once, as in a process that was held up.
   const heldUp = async () => {
+    await nextTurn()
     const read = stat('.')
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600)
     await read
