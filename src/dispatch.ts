@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { atDeadline } from './deadline.ts'
 import type { ProviderHealth } from './provider-health.ts'
 import type { ProviderChain } from './providers/chain.ts'
-import { released } from './providers/http.ts'
 import type { Outcome, OutcomeClass, SmsMessage, SmsProvider } from './providers/provider.ts'
+import { released } from './providers/signals.ts'
 import type { DeliveryStore, Previous } from './store/store.ts'
 
 export interface DispatchOptions {

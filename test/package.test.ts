@@ -125,6 +125,19 @@ test('what an app loads has no test runner in it', async () => {
   assert.equal(await load(['/testing']), 'true\n')
 })
 
+test('a web server does not load what calls vendors', async () => {
+  const load = (entry: string) =>
+    node(
+      'loaded.mjs',
+      `import { createRequire } from 'node:module'
+       await import('fastify-sms-verify${entry}')
+       console.log(Object.keys(createRequire(import.meta.url).cache).some((file) => file.includes('/undici/')))`,
+    )
+  assert.equal(await load(''), 'false\n')
+  assert.equal(await load('/consumer'), 'false\n')
+  assert.equal(await load('/providers'), 'true\n')
+})
+
 test('the examples of docs/testing.md run', async () => {
   const text = await readFile(join(ROOT, 'docs/testing.md'), 'utf8')
   const examples = [...text.matchAll(/```js\n\/\/ (\S+\.mjs)\n(.*?)```/gs)]

@@ -1,6 +1,7 @@
 /** One HTTP call to a vendor: bounded, never redirected, and sorted into certainly not sent and maybe sent. */
 import { NotSentError, pooledFetch } from './pool.ts'
 import type { Fetch, Outcome } from './provider.ts'
+import { released } from './signals.ts'
 
 export interface HttpRequest {
   headers: Record<string, string>
@@ -17,9 +18,6 @@ export interface HttpAnswer {
   /** Whether it says when to come again, as a server does that has not begun with the request. */
   retryAfter: boolean
 }
-
-/** Signals that `post` has listened to and does not any more. */
-export const released = new WeakSet<AbortSignal>()
 
 /**
  * Posts `request` to `url` with `fetch`, or over the pools of the process. Answers what the vendor said, or the outcome
