@@ -29,7 +29,7 @@ interface Request {
   reject(error: Error): void
 }
 
-/** `alone` asks at once; `together` what is asked often. */
+/** `alone` asks at once, in the order that it is called in; `together` is for what is asked often. */
 export function createAsk(redis: RedisClient): { alone: Ask; together: Ask } {
   const waiting = new Map<Script, Request[]>()
 
