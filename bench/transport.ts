@@ -8,7 +8,6 @@ import { Agent, createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { cpus } from 'node:os'
 import { post } from '../src/providers/http.ts'
-import { pooledFetch } from '../src/providers/pool.ts'
 import type { Fetch } from '../src/providers/provider.ts'
 
 const ROUNDS = 5
@@ -30,7 +29,8 @@ const nodeHttp: Fetch = (url, { method, headers, body, signal }) =>
       .end(body)
   })
 
-const TRANSPORTS = { pools: pooledFetch, 'node:http': nodeHttp, fetch: globalThis.fetch }
+/** None is that of our pools. */
+const TRANSPORTS = { pools: undefined, 'node:http': nodeHttp, fetch: globalThis.fetch }
 
 if (process.argv[2] === 'server') await serve()
 else await compare()
@@ -66,7 +66,7 @@ interface Load {
   cost: number
 }
 
-async function load(fetch: Fetch, url: string, concurrency: number): Promise<Load> {
+async function load(fetch: Fetch | undefined, url: string, concurrency: number): Promise<Load> {
   const [start, cpu] = [performance.now(), process.cpuUsage()]
   let calls = 0
   const caller = async () => {

@@ -5,7 +5,7 @@ import { atDeadline } from './deadline.ts'
 import type { ProviderHealth } from './provider-health.ts'
 import type { ProviderChain } from './providers/chain.ts'
 import type { Outcome, OutcomeClass, SmsMessage, SmsProvider } from './providers/provider.ts'
-import { released } from './providers/signals.ts'
+import { isReleased, markReleased } from './providers/signals.ts'
 import type { DeliveryStore, Previous } from './store/store.ts'
 
 export interface DispatchOptions {
@@ -29,8 +29,8 @@ export interface Dispatched {
   held?: boolean
 }
 
-/** Whom to ask, and how many are left behind him. */
-type Turn = [provider: SmsProvider, others: number]
+/** Asks one, behind whom so many are left. Answers whether nobody else is to be asked. */
+type Try = (provider: SmsProvider, others: number) => Promise<boolean>
 
 export type Dispatch = (message: SmsMessage, previous?: Previous) => Promise<Dispatched>
 
@@ -67,22 +67,22 @@ export function createDispatch(options: DispatchOptions): Dispatch {
     const order = orderOf(message, previous)
     const time = startTime(chain.inDoubt === 'next' ? order.length : 1)
     const made: Dispatched[] = []
-    const [only] = order
-    // Where there is no choice nobody need be asked how he is.
-    const turns: Iterable<Turn> | AsyncIterable<Turn> =
-      only && order.length === 1 ? [[only, 0]] : wellFirst(order, message.country)
-    for await (const [provider, others] of turns) {
+    const tryOne: Try = async (provider, others) => {
       if (!(await takeTurn(provider, others, time))) {
         made.push({ class: 'retry', code: 'rate', provider, held: true })
-        continue
+        return false
       }
       // Turns and probes take time, too.
-      if (time.left() <= 0) break
+      if (time.left() <= 0) return true
       const { class: name, messageId, code, alert } = await call(provider, message, time.forOne())
       health.noteCall(provider.name, message.country, name)
       made.push({ class: name, messageId, code, alert, provider })
-      if (!isPassedOn(name)) break
+      return !isPassedOn(name)
     }
+    const [only] = order
+    // Where there is no choice nobody need be asked how he is.
+    if (only && order.length === 1) await tryOne(only, 0)
+    else await wellFirst(order, message.country, tryOne)
     return conclude(made)
   }
 
@@ -99,15 +99,15 @@ export function createDispatch(options: DispatchOptions): Dispatch {
     return [...order.slice(next), ...order.slice(0, next)]
   }
 
-  /** Each with how many are left behind it. Who is not well comes last. */
-  async function* wellFirst(order: SmsProvider[], country: string): AsyncGenerator<Turn> {
+  /** Who is not well comes last. */
+  async function wellFirst(order: SmsProvider[], country: string, tryOne: Try): Promise<void> {
     let others = order.length
     const unwell: SmsProvider[] = []
     for (const provider of order) {
-      if (await health.admits(provider.name, country)) yield [provider, --others]
-      else unwell.push(provider)
+      if (!(await health.admits(provider.name, country))) unwell.push(provider)
+      else if (await tryOne(provider, --others)) return
     }
-    for (const provider of unwell) yield [provider, --others]
+    for (const provider of unwell) if (await tryOne(provider, --others)) return
   }
 
   function isPassedOn(name: OutcomeClass): boolean {
@@ -160,14 +160,14 @@ function createCall() {
 
   function take(): AbortController {
     const abort = unused.pop() ?? new AbortController()
-    released.delete(abort.signal)
+    markReleased(abort.signal, false)
     return abort
   }
 
   /** Only what `post` has released and nobody else listens to: else somebody would hear of another call's end. */
   function keep(abort: AbortController): void {
     const { signal } = abort
-    if (signal.aborted || !released.has(signal)) return
+    if (signal.aborted || !isReleased(signal)) return
     if (getEventListeners(signal, 'abort').length === 0) unused.push(abort)
   }
 
@@ -215,11 +215,13 @@ function conclude(made: Dispatched[]): Dispatched {
   const doubt = made.find((each) => each.class === 'ambiguous')
   const hope = made.find(({ held }) => held) ?? made.find((each) => each.class === 'retry')
   const outcome = PASSED_ON.has(last.class) ? (doubt ?? hope ?? last) : last
-  const trail = made.map(({ provider, code, class: name }) => `${provider?.name}:${code ?? name}`)
   const alert = made.some((each) => each.alert || each.class === 'account')
   return {
     ...outcome,
-    ...(made.length > 1 && { code: trail.join(' ') }),
+    ...(made.length > 1 && { code: trailOf(made) }),
     ...(alert && { alert }),
   }
 }
+
+const trailOf = (made: Dispatched[]): string =>
+  made.map(({ provider, code, class: name }) => `${provider?.name}:${code ?? name}`).join(' ')

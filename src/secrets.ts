@@ -65,6 +65,9 @@ const NONCE_LENGTH = 12
 const TAG_LENGTH = 16
 const KEY_ID_LENGTH = 4
 
+/** Else a shorter one would do. */
+const TAG = { authTagLength: TAG_LENGTH }
+
 /**
  * Keys for the uses above, from one or more secrets of at least 32 bytes. The first seals and signs; the others still
  * open. Pseudonyms of numbers come from the last one, so that a number's counters survive while a new secret is put in
@@ -172,14 +175,12 @@ function seal(key: Keys, plain: string, context: string): string {
 
 function open(key: Keys, sealed: string, context: string): string {
   const bytes = Buffer.from(sealed.slice(key.keyId.length), 'base64url')
-  const decipher = createDecipheriv(
-    'aes-256-gcm',
-    sealKey(key, context),
-    bytes.subarray(0, NONCE_LENGTH),
-    { authTagLength: TAG_LENGTH },
-  )
+  const nonce = bytes.subarray(0, NONCE_LENGTH)
+  const decipher = createDecipheriv('aes-256-gcm', sealKey(key, context), nonce, TAG)
   decipher.setAAD(Buffer.from(context))
   decipher.setAuthTag(bytes.subarray(-TAG_LENGTH))
-  const plain = decipher.update(bytes.subarray(NONCE_LENGTH, -TAG_LENGTH), undefined, 'utf8')
-  return plain + decipher.final('utf8')
+  const plain = decipher.update(bytes.subarray(NONCE_LENGTH, -TAG_LENGTH))
+  // Throws unless it is what was sealed; there is nothing left to decipher.
+  decipher.final()
+  return plain.toString()
 }

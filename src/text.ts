@@ -88,6 +88,7 @@ export function createComposer(where: string, options: ComposerOptions): Compose
   const { brand = '', origin, androidHash, purposes, codeLength = MAX_CODE_LENGTH } = options
   checkOrigin()
   const texts = withBuiltIn(checkTexts(options.texts ?? {}))
+  const pieces = new Map<string, string[]>()
 
   return {
     // Nothing of the request is in it: its locales and purpose only choose among the texts.
@@ -106,11 +107,21 @@ export function createComposer(where: string, options: ComposerOptions): Compose
 
   // In one go: what is filled in may look like a placeholder.
   function fill(text: string, code: string, minutes: number): string {
-    const values: Record<string, string> = { code, minutes: String(minutes), brand }
-    const body = text.replace(PLACEHOLDER, (_, name) => values[name] as string)
+    const values: Record<string, string | number> = { code, minutes, brand }
+    let body = ''
+    for (const [i, piece] of piecesOf(text).entries()) body += i % 2 === 0 ? piece : values[piece]
     // https://wicg.github.io/sms-one-time-codes/: the origin-bound code is the last line, to its last character.
     const lines = [androidHash, origin && `@${origin} #${code}`].filter(Boolean)
     return lines.length === 0 ? body : [body, '', ...lines].join('\n')
+  }
+
+  /** What is between placeholders and, at every second place, the name of one. */
+  function piecesOf(text: string): string[] {
+    const known = pieces.get(text)
+    if (known) return known
+    const made = text.split(PLACEHOLDER)
+    pieces.set(text, made)
+    return made
   }
 
   function withBuiltIn(given: Record<string, Record<string, string>>) {

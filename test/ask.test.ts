@@ -55,6 +55,18 @@ test('Sixteen do not wait for the end of the turn, and the next ones are asked a
   assert.deepEqual(counts, [...Array(16).fill(16), ...Array(4).fill(4)])
 })
 
+test('A text that would move the ones behind it is not asked with.', async () => {
+  const { together } = createAsk(redis)
+  const [moved, empty] = await Promise.allSettled(
+    ['a\0b', ''].map((text) => together<Echo, string>(echo, ['key'], asked(text))),
+  )
+  assert.equal(
+    moved?.status === 'rejected' && moved.reason.message,
+    'text: expected a text without a zero byte',
+  )
+  assert.equal(empty?.status === 'fulfilled' && empty.value.text, '')
+})
+
 test('What is asked alone is asked alone.', async () => {
   const { alone } = createAsk(redis)
   const [one, other] = await Promise.all(

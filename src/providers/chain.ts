@@ -75,6 +75,7 @@ export function providerChain(options: ProviderChainOptions): ProviderChain {
     order({ country, key }) {
       const route = routes[country] ?? routes['*'] ?? []
       const serving = route.filter(({ serves }) => serves?.(country) ?? true)
+      if (serving.length === 1) return serving
       const drawn = serving
         .filter(({ name }) => weights[name] !== undefined)
         .map((provider) => ({ provider, place: placeOf(key, provider.name, weights) }))

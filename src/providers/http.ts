@@ -1,7 +1,7 @@
 /** One HTTP call to a vendor: bounded, never redirected, and sorted into certainly not sent and maybe sent. */
 import { NotSentError, pooledFetch } from './pool.ts'
 import type { Fetch, Outcome } from './provider.ts'
-import { released } from './signals.ts'
+import { markReleased } from './signals.ts'
 
 export interface HttpRequest {
   headers: Record<string, string>
@@ -24,14 +24,27 @@ export interface HttpAnswer {
  * `retry` (nothing can have left) or `ambiguous` (it may have) when there is no answer to read. Never throws.
  */
 export async function post(
-  fetch: Fetch = pooledFetch,
+  fetch: Fetch | undefined,
   url: string,
   request: HttpRequest,
 ): Promise<HttpAnswer | Outcome> {
   const { signal } = request
   if (signal.aborted) return { class: 'retry', code: 'AbortError' }
-  // Node's fetch holds the signal only weakly while it reads a body, and a garbage collection can make it forget it.
-  // One that does not may know whether anything was sent, so it speaks first.
+  try {
+    if (!fetch) return await exchange(pooledFetch, url, request)
+    return await untilAborted(exchange(fetch, url, request), signal)
+  } catch (error) {
+    return outcomeOfError(error)
+  } finally {
+    markReleased(signal, true)
+  }
+}
+
+/**
+ * Node's fetch holds the signal only weakly while it reads a body, and a garbage collection can make it forget it. One that
+ * does not may know whether anything was sent, so it speaks first.
+ */
+async function untilAborted<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
   let abort: (reason: unknown) => void
   const aborted = new Promise<never>((_, reject) => {
     abort = reject
@@ -39,12 +52,9 @@ export async function post(
   const onAbort = () => setImmediate(abort, signal.reason)
   signal.addEventListener('abort', onAbort)
   try {
-    return await Promise.race([exchange(fetch, url, request), aborted])
-  } catch (error) {
-    return outcomeOfError(error)
+    return await Promise.race([answer, aborted])
   } finally {
     signal.removeEventListener('abort', onAbort)
-    released.add(signal)
   }
 }
 

@@ -1,4 +1,12 @@
 /** By itself, since it is needed where no vendor is called and undici is not loaded. */
 
-/** Signals that `post` has listened to and does not any more. */
-export const released = new WeakSet<AbortSignal>()
+// A mark on the signal itself, since a WeakSet that much goes into and out of keeps the garbage collector busy.
+const RELEASED = Symbol('released')
+type Marked = AbortSignal & { [RELEASED]?: boolean }
+
+/** `post` has listened to it and does not any more; or, false, a call is to listen to it. */
+export function markReleased(signal: AbortSignal, is: boolean): void {
+  ;(signal as Marked)[RELEASED] = is
+}
+
+export const isReleased = (signal: AbortSignal): boolean => (signal as Marked)[RELEASED] === true

@@ -4,9 +4,9 @@ import type { Channel, ConsumeMessage } from 'amqplib'
 
 export interface Acknowledger {
   /** In the order of delivery. */
-  taken(message: ConsumeMessage): void
+  taken(tag: number): void
   /** Resolves when it is written, or when the channel it came by is lost. */
-  settled(message: ConsumeMessage): Promise<void>
+  settled(tag: number): Promise<void>
 }
 
 /**
@@ -14,9 +14,9 @@ export interface Acknowledger {
  * go as one, which the broker writes down as one; the others one by one, so that they need not wait for it.
  */
 export function acknowledger(channel: Channel, isLost: () => boolean): Acknowledger {
-  /** In the order of delivery, with whether they are settled. */
-  const inHand = new Map<ConsumeMessage, boolean>()
-  let settled: ConsumeMessage[] = []
+  /** In the order of delivery, with whether they are settled. Tags only, for a map that has grown old keeps what was in it. */
+  const inHand = new Map<number, boolean>()
+  let settled: number[] = []
   let turn: Promise<void> | undefined
 
   async function acknowledge(): Promise<void> {
@@ -26,21 +26,26 @@ export function acknowledger(channel: Channel, isLost: () => boolean): Acknowled
     turn = undefined
     // Only on the channel they came by: on another one the tags are other messages'.
     if (isLost()) return
-    let last: ConsumeMessage | undefined
-    for (const [message, isSettled] of inHand) {
+    let last: number | undefined
+    for (const [tag, isSettled] of inHand) {
       if (!isSettled) break
-      inHand.delete(message)
-      last = message
+      inHand.delete(tag)
+      last = tag
     }
-    if (last) channel.ack(last, true)
-    for (const message of behind) if (inHand.delete(message)) channel.ack(message)
+    if (last !== undefined) ack(last, true)
+    for (const tag of behind) if (inHand.delete(tag)) ack(tag, false)
+  }
+
+  // Nothing else of a message is looked at.
+  function ack(deliveryTag: number, andEarlier: boolean): void {
+    channel.ack({ fields: { deliveryTag } } as ConsumeMessage, andEarlier)
   }
 
   return {
-    taken: (message) => void inHand.set(message, false),
-    settled(message) {
-      inHand.set(message, true)
-      settled.push(message)
+    taken: (tag) => void inHand.set(tag, false),
+    settled(tag) {
+      inHand.set(tag, true)
+      settled.push(tag)
       turn ??= acknowledge()
       return turn
     },

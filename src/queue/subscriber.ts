@@ -50,8 +50,9 @@ export async function connectSubscriber(
 ): Promise<Subscriber> {
   const { amqp, queuePrefix, logger, retry, concurrency } = options
   const delays = retryDelays(retry)
-  const inHand = new Set<Promise<void>>()
+  let inHand = 0
   let closing = false
+  let onIdle = () => {}
 
   // A connection of its own: during an alarm the broker stops reading from connections that publish, and a connection
   // that only consumes goes on getting deliveries and acknowledging them.
@@ -117,14 +118,22 @@ export async function connectSubscriber(
       const { consumerTag } = await channel.consume(sendQueue(queuePrefix), (message) => {
         if (!message) return fail(new Error('the broker cancelled the consumer'))
         if (closing) return // Not acknowledged: the broker gives it to somebody else.
-        acknowledgements.taken(message)
-        const work = settle(message, () => lost)
-          .then((settled) => (settled ? acknowledgements.settled(message) : undefined))
-          .catch((error: Error) => fail(error))
-          .finally(() => inHand.delete(work))
-        inHand.add(work)
+        void take(message)
       })
       return { stop: () => channel.cancel(consumerTag) }
+
+      async function take(message: ConsumeMessage): Promise<void> {
+        const { deliveryTag } = message.fields
+        acknowledgements.taken(deliveryTag)
+        inHand++
+        try {
+          if (await settle(message, () => lost)) await acknowledgements.settled(deliveryTag)
+        } catch (error) {
+          fail(error as Error)
+        } finally {
+          if (--inHand === 0) onIdle()
+        }
+      }
     },
   }).catch(async (error) => {
     await handOver.close()
@@ -137,7 +146,11 @@ export async function connectSubscriber(
       closing = true
       const cancelled = consuming.session()?.stop()
       await withDeadline(Promise.resolve(cancelled), CANCEL_TIMEOUT, 'not done').catch(() => {})
-      await withDeadline(Promise.all(inHand), DRAIN_TIMEOUT, 'not done').catch(() => {})
+      const idle = new Promise<void>((resolve) => {
+        onIdle = resolve
+        if (inHand === 0) resolve()
+      })
+      await withDeadline(idle, DRAIN_TIMEOUT, 'not done').catch(() => {})
       await Promise.all([consuming.close(), handOver.close()])
     },
   }

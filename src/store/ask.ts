@@ -4,7 +4,7 @@
  */
 import type { Cluster, Redis } from 'ioredis'
 import { withDeadline } from '../deadline.ts'
-import { argumentsOf, FAILED, type Script } from './script.ts'
+import { FAILED, packed, type Script } from './script.ts'
 
 /** What can run the scripts: an ioredis client for one server or for a cluster. */
 export type RedisClient = Redis | Cluster
@@ -24,7 +24,8 @@ export type Ask = <Answer, Name extends string>(
 
 interface Request {
   keys: string[]
-  argv: (string | number)[]
+  /** Packed. */
+  text: string
   resolve(answer: unknown): void
   reject(error: Error): void
 }
@@ -57,12 +58,12 @@ export function createAsk(redis: RedisClient): { alone: Ask; together: Ask } {
 
   async function evaluate({ sha, lua }: Script, requests: Request[]): Promise<string[]> {
     const keys = requests.flatMap((request) => request.keys)
-    const argv = requests.flatMap((request) => request.argv)
+    const texts = requests.map(({ text }) => text)
     try {
-      return (await redis.evalsha(sha, keys.length, ...keys, ...argv)) as string[]
+      return (await redis.evalsha(sha, keys.length, ...keys, ...texts)) as string[]
     } catch (error) {
       if (!(error as Error).message.startsWith('NOSCRIPT')) throw error
-      return (await redis.eval(lua, keys.length, ...keys, ...argv)) as string[]
+      return (await redis.eval(lua, keys.length, ...keys, ...texts)) as string[]
     }
   }
 
@@ -70,7 +71,7 @@ export function createAsk(redis: RedisClient): { alone: Ask; together: Ask } {
     return (script, keys, request) =>
       new Promise((resolve: (answer: never) => void, reject) => {
         if (!isConnected(redis)) return reject(notConnected(redis))
-        const one = { keys, argv: argumentsOf(script, request), resolve, reject } as Request
+        const one = { keys, text: packed(script, request), resolve, reject } as Request
         if (most === 1) return void send(script, [one])
         const requests = waiting.get(script)
         if (!requests) {
