@@ -12,16 +12,19 @@ ready('', {
     const channel = await connection.createChannel()
     await channel.prefetch(64)
     let over = false
-    await channel.consume(`${queuePrefix}.floor`, async (message) => {
+    const { consumerTag } = await channel.consume(`${queuePrefix}.floor`, async (message) => {
       if (!message) return
-      JSON.parse(message.content.toString())
-      if (vendor) await post(vendor)
+      const { id } = JSON.parse(message.content.toString()) as { id: string }
+      // The bare route's jobs have the number itself.
+      if (vendor) await post(vendor, id.replace('+86', ''))
       if (over) return
       channel.ack(message)
       counter.add(1)
     })
     const drained = await counter.reached
     over = true
+    // Else the last acknowledgements may be lost, and come again.
+    await channel.cancel(consumerTag)
     await connection.close()
     return drained
   },

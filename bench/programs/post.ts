@@ -3,32 +3,38 @@ import { Agent, request } from 'node:http'
 
 const agent = new Agent({ keepAlive: true })
 
-const BODY = JSON.stringify({
-  ...{ to: '13800138000', appId: 'app', templateId: '1', datas: ['012345', '5'] },
-  reqId: '0123456789abcdef0123456789abcdef',
-})
+const bodyFor = (to: string) =>
+  JSON.stringify({
+    ...{ to, appId: 'app', templateId: '1', datas: ['012345', '5'] },
+    reqId: '0123456789abcdef0123456789abcdef',
+  })
 
 const HEADERS = {
   accept: 'application/json',
   'content-type': 'application/json;charset=utf-8',
-  'content-length': BODY.length,
   authorization: Buffer.from('account:20260101000000').toString('base64'),
 }
 
+/** Whom it is for where that is not looked at. */
+const SOMEBODY = '13800138000'
+
 /** The same for `fetch`. */
+const BODY = bodyFor(SOMEBODY)
 export const REQUEST = {
   method: 'POST',
   headers: { ...HEADERS, 'content-length': String(BODY.length) },
   body: BODY,
 }
 
-export function post(url: string): Promise<void> {
+export function post(url: string, to = SOMEBODY): Promise<void> {
   return new Promise((resolve, reject) => {
-    const outgoing = request(url, { method: 'POST', agent, headers: HEADERS }, (response) => {
+    const body = bodyFor(to)
+    const headers = { ...HEADERS, 'content-length': body.length }
+    const outgoing = request(url, { method: 'POST', agent, headers }, (response) => {
       response.resume()
       response.on('end', resolve)
     })
     outgoing.on('error', reject)
-    outgoing.end(BODY)
+    outgoing.end(body)
   })
 }

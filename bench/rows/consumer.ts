@@ -2,7 +2,7 @@
 import { sendMany } from '../load.ts'
 import type { Drained } from '../programs/program.ts'
 import { publishMany } from '../queue.ts'
-import { type Row, row } from '../row.ts'
+import { type Row, row, warmed } from '../row.ts'
 import type { Running, World } from '../world.ts'
 
 const MEGABYTE = 1e6
@@ -54,7 +54,7 @@ export const consumerRow: Row = row({
     const bullmq = await world.start('peer-bullmq', { queuePrefix, vendor })
     const memory = async (program: Running) => (await program.ask('usage')).rss / MEGABYTE
     const loaded = { ours: await memory(consumer), other: await memory(floor) }
-    return async () => {
+    return warmed(async () => {
       await Promise.all([
         publishMany(world.rabbitmq.url, `${queuePrefix}.floor`, world.jobs),
         bullmq.ask('fill', world.jobs),
@@ -69,7 +69,7 @@ export const consumerRow: Row = row({
         rss: { ours: await memory(consumer), other: await memory(floor) },
         loaded,
       }
-    }
+    })
   },
 })
 
@@ -89,12 +89,12 @@ export const noopRow: Row = row({
     const web = await world.start('web', { queuePrefix })
     const consumer = await world.start('consumer', { queuePrefix })
     const floor = await world.start('floor-consumer', { queuePrefix })
-    return async () => {
+    return warmed(async () => {
       await publishMany(world.rabbitmq.url, `${queuePrefix}.floor`, world.jobs)
       await sendMany(web.url, world.jobs)
       const other = await drain(floor, world.jobs)
       return { rate: { ours: await drain(consumer, world.jobs), other } }
-    }
+    })
   },
 })
 
