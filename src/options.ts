@@ -11,8 +11,8 @@ import {
   type Preset,
   toMilliseconds,
 } from './limits.ts'
-import { COUNTRIES } from './phone.ts'
 import type { ProviderChain } from './providers/chain.ts'
+import { COUNTRIES } from './providers/countries.ts'
 import type { SmsProvider } from './providers/provider.ts'
 import type { AmqpAddress } from './queue/connection.ts'
 import type { ReceiptSource } from './receipts/receipt.ts'

@@ -1,7 +1,6 @@
 /** One canonical form of a phone number, made before anything is keyed, limited, signed or sent by it. */
 import {
   type CountryCode,
-  getCountries,
   Metadata,
   type PhoneNumber,
   parsePhoneNumberFromString,
@@ -19,9 +18,6 @@ export interface PhonePolicy {
   countries: readonly string[] | 'all'
   defaultCountry?: string | undefined
 }
-
-/** The countries that can be allowed. */
-export const COUNTRIES: readonly string[] = getCountries()
 
 // The parser would also find a number inside a text, take extensions, full-width and Arabic digits, and line breaks.
 // Many spellings of one number are many ways around a limit, so only the plain ones come in.

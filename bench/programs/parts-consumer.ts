@@ -37,10 +37,11 @@ ready('', {
     let count = 0
     await channel.consume(`${queuePrefix}.floor`, async (message) => {
       if (!message) return
-      acknowledgements.taken(message)
+      const { deliveryTag } = message.fields
+      acknowledgements.taken(deliveryTag)
       JSON.parse(message.content.toString())
       await send(String(count++))
-      await acknowledgements.settled(message)
+      await acknowledgements.settled(deliveryTag)
       counter.add(1)
     })
     const drained = await counter.reached

@@ -1,6 +1,6 @@
 /** Several vendors: who is asked for which country, in which order, how often, and who steps in. */
 import { createHash } from 'node:crypto'
-import { isSupportedCountry } from 'libphonenumber-js/max'
+import { COUNTRIES } from './countries.ts'
 import type { SmsMessage, SmsProvider } from './provider.ts'
 
 export interface ProviderChainOptions {
@@ -124,7 +124,7 @@ function checkRoutes(routes: Record<string, SmsProvider[]>): SmsProvider[] {
   if (lists.length === 0) throw wrong('routes', 'at least one', 'none')
   for (const [country, route] of lists) {
     const option = `routes.${country}`
-    if (country !== '*' && !isSupportedCountry(country)) {
+    if (country !== '*' && !COUNTRIES.includes(country)) {
       throw wrong(option, "an ISO 3166-1 alpha-2 code such as 'CN', or '*'", describe(country))
     }
     if (!Array.isArray(route)) throw wrong(option, 'an array of providers', describe(route))
