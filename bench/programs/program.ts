@@ -14,6 +14,7 @@ export type Program =
   | 'parts-consumer'
   | 'vendor'
   | 'start'
+  | 'floor-start'
 
 /** Each program reads what it needs. */
 export interface Settings {
