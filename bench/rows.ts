@@ -7,6 +7,7 @@ import { livesRow, sizeRow, waitingRow } from './rows/growth.ts'
 import { paceRow } from './rows/latency.ts'
 import { partsRow } from './rows/parts.ts'
 import { processesRow } from './rows/processes.ts'
+import { profileRow } from './rows/profile.ts'
 import { sendRow, verifyRow } from './rows/routes.ts'
 import { startRow } from './rows/start.ts'
 
@@ -14,5 +15,5 @@ export const ROWS: Row[] = [
   ...[sendRow, verifyRow, embeddedRow],
   ...[consumerRow, noopRow, latencyRow, paceRow],
   ...[sizeRow, livesRow, waitingRow, startRow],
-  ...[processesRow, partsRow, costsRow],
+  ...[processesRow, partsRow, costsRow, profileRow],
 ]

@@ -1,6 +1,7 @@
 /** What the programs of the bench have in common: settings come as an argument, questions and answers as messages. */
 
 import { machineTime } from '../clock.ts'
+import { startProfile, type Times } from './profile.ts'
 
 export type Program =
   | 'web'
@@ -32,6 +33,8 @@ export interface Settings {
 export interface Answers {
   /** Microseconds of CPU since the start, and the most bytes of memory that were resident. */
   usage: { cpu: number; rss: number }
+  /** Begins to look at what its time is spent on; asked again, ends it and answers. */
+  profile: Times | undefined
   /** Consumes so many jobs, which must be there. */
   drain: Drained
   /** Puts so many jobs there, where only the program itself can. */
@@ -57,7 +60,7 @@ export const settings = JSON.parse(process.argv[2] ?? '{}') as Required<Settings
 
 /** Says that the program is ready, and answers from then on. */
 export function ready(url = '', handlers: Handlers = {}): void {
-  const all: Handlers = { usage, ...handlers }
+  const all: Handlers = { usage, profile, ...handlers }
   process.on('message', async ({ nth, name, count }: { nth: number; name: Ask; count: number }) => {
     try {
       process.send?.({ nth, answer: await all[name]?.(count) })
@@ -81,6 +84,14 @@ function usage(): Answers['usage'] {
   look()
   const { user, system } = process.cpuUsage()
   return { cpu: user + system, rss }
+}
+
+let stopProfile: (() => Promise<Times>) | undefined
+
+async function profile(): Promise<Times | undefined> {
+  const stop = stopProfile
+  stopProfile = stop ? undefined : await startProfile()
+  return stop?.()
 }
 
 /** Counts what is done until there are so many. The first one starts the clock. */
