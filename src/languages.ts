@@ -8,7 +8,8 @@ const ENTRY = /^([A-Za-z0-9-]{1,32})(?:\s*;\s*q=([01](?:\.\d{0,3})?))?$/i
 
 /** The tags, best first. Undefined if there are none; what cannot be read is passed over, as is `*`. */
 export function acceptedLanguages(header: string | undefined): string[] | undefined {
-  const entries = (header ?? '').split(',', LOOKED_AT).flatMap((entry) => {
+  if (!header) return undefined
+  const entries = header.split(',', LOOKED_AT).flatMap((entry) => {
     const [, tag, quality = '1'] = ENTRY.exec(entry.trim()) ?? []
     return tag && Number(quality) > 0 ? [{ tag, quality: Number(quality) }] : []
   })

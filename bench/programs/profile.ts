@@ -15,8 +15,8 @@ export type Times = Record<Owner, number>
 const PLACES: [owner: Owner, address: RegExp][] = [
   ['crypto', /\/src\/(secrets|sealed|hmac)\.|^node:internal\/crypto/],
   ['number', /\/libphonenumber-js\/|\/src\/phone\./],
-  ['redis', /\/(ioredis|redis-parser)\/|\/src\/store\//],
-  ['rabbitmq', /\/amqplib\/|\/src\/queue\//],
+  ['redis', /\/(ioredis|redis-parser)\/|\/src\/store\/(?!memory|table)/],
+  ['rabbitmq', /\/amqplib\/|\/src\/queue\/(?!memory)/],
   ['http', /^node:_?http|\/src\/providers\/(pool|http)\.|\/programs\/post\./],
   ['http', /\/(undici|fastify|@fastify|find-my-way|secure-json-parse|fast-json-stringify)\//],
   ['log', /\/(pino|sonic-boom)\//],

@@ -64,9 +64,10 @@ export const partsRow: Row = row({
     const noop = await world.start('parts-consumer', { queuePrefix })
     const bareNoop = await world.start('floor-consumer', { queuePrefix })
 
-    const checks = async (url: string) => (await loadChecks(url, IDS, world.seconds)).rate
-    const sends = async (url: string) => (await loadSends(url, world.seconds)).rate
-    const pairs = async (url: string) => (await loadPairs(url, world.seconds)).rate
+    const seconds = world.seconds / 2
+    const checks = async (url: string) => (await loadChecks(url, IDS, seconds)).rate
+    const sends = async (url: string) => (await loadSends(url, seconds)).rate
+    const pairs = async (url: string) => (await loadPairs(url, seconds)).rate
     const drained = async (program: typeof consumer) => {
       await publishMany(world.rabbitmq.url, `${queuePrefix}.floor`, world.jobs)
       return drain(program, world.jobs)

@@ -2,9 +2,10 @@
 import { loadSends, sendMany } from '../load.ts'
 import { OWNERS, type Owner, type Times } from '../programs/profile.ts'
 import { publishMany } from '../queue.ts'
-import { type Figure, type Row, row, warmed } from '../row.ts'
+import { type Figure, type Row, row } from '../row.ts'
 import type { Running } from '../world.ts'
 import { drain } from './consumer.ts'
+import { loadPairs } from './embedded.ts'
 
 const NAMES: Record<Owner, string> = {
   http: 'HTTP, Fastify',
@@ -17,35 +18,33 @@ const NAMES: Record<Owner, string> = {
   node: 'Node and V8: sockets, promises, garbage',
 }
 
-const linesFor = (what: string, against: string, owners: Owner[]) =>
-  owners.map((owner) => [
-    `${what} ${owner}`,
-    { title: `${what}: ${NAMES[owner]}`, unit: 'µs of CPU', against },
-  ])
+/** What a line is about, what stands beside it, and on what it spends no time. */
+const SEND = { title: 'one send', against: 'bare route', without: ['log'] }
+const EMBEDDED = {
+  title: 'a send or a check, embedded',
+  against: 'bare routes that answer JSON',
+  without: ['log', 'redis', 'rabbitmq'],
+}
+const SMS = { title: 'one SMS by HTTP', against: 'bare amqplib consumer', without: ['number'] }
+type Subject = typeof SEND
 
-const SEND = 'one send'
-const SMS = 'one SMS by HTTP'
+const linesFor = ({ title, against, without }: Subject) =>
+  OWNERS.filter((owner) => !without.includes(owner)).map((owner) => [
+    `${title} ${owner}`,
+    { title: `${title}: ${NAMES[owner]}`, unit: 'µs of CPU', against },
+  ])
 
 export const profileRow: Row = row({
   name: 'profile',
   table: 'profile',
-  lines: Object.fromEntries([
-    ...linesFor(
-      SEND,
-      'bare route',
-      OWNERS.filter((owner) => owner !== 'log'),
-    ),
-    ...linesFor(
-      SMS,
-      'bare amqplib consumer',
-      OWNERS.filter((owner) => owner !== 'number'),
-    ),
-  ]),
+  lines: Object.fromEntries([SEND, EMBEDDED, SMS].flatMap(linesFor)),
   async prepare(world) {
     const queuePrefix = world.newPrefix()
     const { url: vendor } = await world.start('vendor')
     const web = await world.start('web', { queuePrefix })
     const bareWeb = await world.start('floor-web', { queuePrefix })
+    const embedded = await world.start('embedded')
+    const json = await world.start('floor-json')
     const consumer = await world.start('consumer', { queuePrefix, vendor })
     const bareQueue = `${queuePrefix}-bare`
     const bare = await world.start('floor-consumer', { queuePrefix: bareQueue, vendor })
@@ -56,30 +55,35 @@ export const profileRow: Row = row({
       const all = (await program.ask('profile')) as Times
       return Object.fromEntries(OWNERS.map((owner) => [owner, all[owner] / units])) as Times
     }
+    const seconds = world.seconds / 4
+    const jobs = world.jobs / 2
     const sends = (program: Running) =>
-      times(program, async () => (await loadSends(program.url, world.seconds / 2)).count)
+      times(program, async () => (await loadSends(program.url, seconds)).count)
+    const pairs = (program: Running) =>
+      times(program, async () => (await loadPairs(program.url, seconds)).count)
     const drained = (program: Running) =>
       times(program, async () => {
-        await drain(program, world.jobs)
-        return world.jobs
+        await drain(program, jobs)
+        return jobs
       })
     // Its queue, which `publishMany` would make as well.
     await publishMany(world.rabbitmq.url, `${bareQueue}.floor`, 1)
 
-    return warmed(async () => {
+    return async () => {
       const send = [await sends(web), await sends(bareWeb)] as const
-      await sendMany(web.url, world.jobs)
-      await publishMany(world.rabbitmq.url, `${bareQueue}.floor`, world.jobs)
+      const both = [await pairs(embedded), await pairs(json)] as const
+      await sendMany(web.url, jobs)
+      await publishMany(world.rabbitmq.url, `${bareQueue}.floor`, jobs)
       const sms = [await drained(consumer), await drained(bare)] as const
-      return { ...figures(SEND, ...send), ...figures(SMS, ...sms) }
-    })
+      return { ...figures(SEND, ...send), ...figures(EMBEDDED, ...both), ...figures(SMS, ...sms) }
+    }
   },
 })
 
-const figures = (what: string, ours: Times, other: Times): Record<string, Figure> =>
+const figures = ({ title }: Subject, ours: Times, other: Times): Record<string, Figure> =>
   Object.fromEntries(
     OWNERS.map((owner) => {
       const beside = other[owner] > 0 ? { other: other[owner] } : {}
-      return [`${what} ${owner}`, { ours: ours[owner], ...beside }]
+      return [`${title} ${owner}`, { ours: ours[owner], ...beside }]
     }),
   )
