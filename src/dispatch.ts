@@ -29,7 +29,7 @@ export interface Dispatched {
   held?: boolean
 }
 
-/** Asks one, behind whom so many are left. Answers whether nobody else is to be asked. */
+/** Asks one, behind whom so many are left. Answers whether that was the last: it is settled, or there is no time left. */
 type Try = (provider: SmsProvider, others: number) => Promise<boolean>
 
 export type Dispatch = (message: SmsMessage, previous?: Previous) => Promise<Dispatched>
@@ -82,7 +82,7 @@ export function createDispatch(options: DispatchOptions): Dispatch {
     const [only] = order
     // Where there is no choice nobody need be asked how he is.
     if (only && order.length === 1) await tryOne(only, 0)
-    else await wellFirst(order, message.country, tryOne)
+    else await askWellFirst(order, message.country, tryOne)
     return conclude(made)
   }
 
@@ -100,7 +100,7 @@ export function createDispatch(options: DispatchOptions): Dispatch {
   }
 
   /** Who is not well comes last. */
-  async function wellFirst(order: SmsProvider[], country: string, tryOne: Try): Promise<void> {
+  async function askWellFirst(order: SmsProvider[], country: string, tryOne: Try): Promise<void> {
     let others = order.length
     const unwell: SmsProvider[] = []
     for (const provider of order) {

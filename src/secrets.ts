@@ -65,7 +65,7 @@ const NONCE_LENGTH = 12
 const TAG_LENGTH = 16
 const KEY_ID_LENGTH = 4
 
-/** Else a shorter one would do. */
+/** Else Node would take a shorter one. */
 const TAG = { authTagLength: TAG_LENGTH }
 
 /**

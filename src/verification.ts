@@ -20,6 +20,7 @@ import { ID_PATTERN, newNonce, type Secrets, shardOf, tokenHash } from './secret
 import { createSend } from './send.ts'
 import type { FailureReason, Policy, Status, VerificationStore } from './store/store.ts'
 import type { TestCode } from './test-numbers.ts'
+import { PURPOSE_PATTERN } from './validate.ts'
 
 export interface SendRequest {
   /** In E.164, or as written in `defaultCountry` if that is set. */
@@ -153,6 +154,10 @@ export function createVerification(parts: VerificationParts): SmsVerify {
 
     async redeem(proof, { purpose = '' } = {}) {
       if (typeof proof !== 'string' || !ID_PATTERN.test(proof)) throw errors.gone()
+      // No proof is for what cannot be the name of a purpose, whoever has asked for it.
+      if (typeof purpose !== 'string' || (purpose !== '' && !PURPOSE_PATTERN.test(purpose))) {
+        throw errors.gone()
+      }
       const hash = tokenHash(proof)
       const redeemed = await store.redeem({
         shard: shardOf(proof),

@@ -53,6 +53,10 @@ for (const mode of MODES) {
         const { id } = await smsVerify.send({ phone: newPhone() })
         const { proof } = await smsVerify.verify({ id, code: await codeOf(provider, id) })
         await assert.rejects(smsVerify.redeem(proof, { purpose: 'sign-up' }), GONE)
+        // Of a host that hands on what it was sent.
+        for (const purpose of [5, null, ['login'], 'login\0', { toString: () => 'login' }]) {
+          await assert.rejects(smsVerify.redeem(proof, { purpose: purpose as string }), GONE)
+        }
         assert.equal((await smsVerify.redeem(proof, { purpose: 'login' })).purpose, 'login')
       },
     )

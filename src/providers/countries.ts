@@ -1,6 +1,6 @@
 /** By itself, since the list of libphonenumber-js comes with all that it knows of numbers, for which a consumer has no use. */
 
-/** The ISO 3166-1 alpha-2 countries that a number can be of: those of libphonenumber-js. */
+/** The countries that a number can be of, by ISO 3166-1 alpha-2: those of libphonenumber-js. */
 export const COUNTRIES: readonly string[] = (
   'AC AD AE AF AG AI AL AM AO AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR ' +
   'BS BT BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC ' +

@@ -31,7 +31,8 @@ export async function post(
   const { signal } = request
   if (signal.aborted) return { class: 'retry', code: 'AbortError' }
   try {
-    if (!fetch) return await exchange(pooledFetch, url, request)
+    // The pool itself ends with the signal.
+    if (fetch === undefined) return await exchange(pooledFetch, url, request)
     return await untilAborted(exchange(fetch, url, request), signal)
   } catch (error) {
     return outcomeOfError(error)
@@ -41,8 +42,8 @@ export async function post(
 }
 
 /**
- * Node's fetch holds the signal only weakly while it reads a body, and a garbage collection can make it forget it. One that
- * does not may know whether anything was sent, so it speaks first.
+ * Ends with the signal even where a fetch does not: Node's holds it only weakly while it reads a body, and a garbage collection can
+ * make it forget it. A fetch that does end may know whether anything was sent, so it speaks first.
  */
 async function untilAborted<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
   let abort: (reason: unknown) => void

@@ -4,7 +4,7 @@
 const RELEASED = Symbol('released')
 type Marked = AbortSignal & { [RELEASED]?: boolean }
 
-/** `post` has listened to it and does not any more; or, false, a call is to listen to it. */
+/** `post` is done with it; or, false, a call begins with it. */
 export function markReleased(signal: AbortSignal, is: boolean): void {
   ;(signal as Marked)[RELEASED] = is
 }

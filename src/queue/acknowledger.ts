@@ -14,7 +14,10 @@ export interface Acknowledger {
  * go as one, which the broker writes down as one; the others one by one, so that they need not wait for it.
  */
 export function acknowledger(channel: Channel, isLost: () => boolean): Acknowledger {
-  /** In the order of delivery, with whether they are settled. Tags only, for a map that has grown old keeps what was in it. */
+  /**
+   * In the order of delivery, with whether they are settled. Tags only: what a map has let go of stays in its old tables, and those
+   * of a map that lives long stay until a full garbage collection.
+   */
   const inHand = new Map<number, boolean>()
   let settled: number[] = []
   let turn: Promise<void> | undefined
@@ -36,7 +39,7 @@ export function acknowledger(channel: Channel, isLost: () => boolean): Acknowled
     for (const tag of behind) if (inHand.delete(tag)) ack(tag, false)
   }
 
-  // Nothing else of a message is looked at.
+  // amqplib looks at nothing else of a message.
   function ack(deliveryTag: number, andEarlier: boolean): void {
     channel.ack({ fields: { deliveryTag } } as ConsumeMessage, andEarlier)
   }

@@ -52,7 +52,7 @@ export async function connectSubscriber(
   const delays = retryDelays(retry)
   let inHand = 0
   let closing = false
-  let onIdle = () => {}
+  const onIdle: (() => void)[] = []
 
   // A connection of its own: during an alarm the broker stops reading from connections that publish, and a connection
   // that only consumes goes on getting deliveries and acknowledging them.
@@ -131,7 +131,7 @@ export async function connectSubscriber(
         } catch (error) {
           fail(error as Error)
         } finally {
-          if (--inHand === 0) onIdle()
+          if (--inHand === 0) for (const resolve of onIdle.splice(0)) resolve()
         }
       }
     },
@@ -147,8 +147,8 @@ export async function connectSubscriber(
       const cancelled = consuming.session()?.stop()
       await withDeadline(Promise.resolve(cancelled), CANCEL_TIMEOUT, 'not done').catch(() => {})
       const idle = new Promise<void>((resolve) => {
-        onIdle = resolve
         if (inHand === 0) resolve()
+        else onIdle.push(resolve)
       })
       await withDeadline(idle, DRAIN_TIMEOUT, 'not done').catch(() => {})
       await Promise.all([consuming.close(), handOver.close()])

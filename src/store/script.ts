@@ -4,8 +4,9 @@
  */
 import { createHash } from 'node:crypto'
 
-/** How an argument is written for a script, and read in it. What is undefined or null becomes nil, and as a flag false. */
+/** How an argument is written for a script, and read in it. */
 const KINDS = {
+  /** What is undefined or null is an empty one. */
   text: {
     write: (value: unknown) => (value as string | null | undefined) ?? '',
     read: (field: string) => field,
@@ -18,7 +19,7 @@ const KINDS = {
     write: (value: unknown) => (value ? '1' : ''),
     read: (field: string) => `${field} == '1'`,
   },
-  /** A text that may be missing, and is nil then or when it is empty. */
+  /** The same, but an empty one is nil. */
   optional: {
     write: (value: unknown) => (value as string | null | undefined) ?? '',
     read: (field: string) => `${field} ~= '' and ${field} or nil`,
@@ -28,6 +29,7 @@ const KINDS = {
     write: (value: unknown) => `,${(value as readonly string[]).join()},`,
     read: (field: string) => field,
   },
+  /** Any value; what is undefined or null is nil. */
   json: {
     write: (value: unknown) => (value === undefined || value === null ? '' : JSON.stringify(value)),
     read: (field: string) => `${field} ~= '' and cjson.decode(${field}) or nil`,
@@ -58,7 +60,8 @@ export function script<Takes extends Arguments>(
   const names = Object.entries(takes) as [keyof Takes & string, keyof typeof KINDS][]
   const fields = names.map((_, i) => `f${i}`).join(', ')
   const read = names.map(([name, kind], i) => `['${name}'] = ${KINDS[kind].read(`f${i}`)}`)
-  const unpack = fields && `local ${fields} = struct.unpack('${'s'.repeat(names.length)}', ARGV[n])`
+  const takeApart =
+    fields && `local ${fields} = struct.unpack('${'s'.repeat(names.length)}', ARGV[n])`
   const each = `
 local function respond()
 ${body}
@@ -67,7 +70,7 @@ local answers, failed = {}, 0
 for n = 1, #KEYS / keys_each do
   first_key = (n - 1) * keys_each + 1
   prefix = KEYS[first_key]
-  ${unpack}
+  ${takeApart}
   a = { ${read.join(', ')} }
   local is_answer, answer = pcall(respond)
   answers[n] = answer
@@ -89,7 +92,7 @@ function compiled<Name extends string>(takes: Script<Name>['takes'], lua: string
 
 /**
  * The arguments of one request in their order, each with a zero byte behind it: to take one text apart costs Redis and the client
- * far less than to be handed each by itself. Throws where one has a zero byte in it, which would move the others.
+ * far less than to be handed each by itself. Throws where one is no text or has a zero byte in it, which would move the others.
  */
 export function packed<Name extends string>(
   { takes }: Script<Name>,
@@ -97,8 +100,10 @@ export function packed<Name extends string>(
 ): string {
   let all = ''
   for (const [name, kind] of takes) {
-    const text = KINDS[kind].write(request[name])
-    if (text.includes(ZERO)) throw new Error(`${name}: expected a text without a zero byte`)
+    const text: unknown = KINDS[kind].write(request[name])
+    if (typeof text !== 'string' || text.includes(ZERO)) {
+      throw new Error(`${name}: expected a text without a zero byte`)
+    }
     all += text + ZERO
   }
   return all
