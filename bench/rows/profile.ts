@@ -2,7 +2,7 @@
 import { loadSends, sendMany } from '../load.ts'
 import { OWNERS, type Owner, type Times } from '../programs/profile.ts'
 import { publishMany } from '../queue.ts'
-import { type Figure, type Row, row } from '../row.ts'
+import { type Figure, type Row, row, warmed } from '../row.ts'
 import type { Running } from '../world.ts'
 import { drain } from './consumer.ts'
 import { loadPairs } from './embedded.ts'
@@ -69,14 +69,14 @@ export const profileRow: Row = row({
     // Its queue, which `publishMany` would make as well.
     await publishMany(world.rabbitmq.url, `${bareQueue}.floor`, 1)
 
-    return async () => {
+    return warmed(async () => {
       const send = [await sends(web), await sends(bareWeb)] as const
       const both = [await pairs(embedded), await pairs(json)] as const
       await sendMany(web.url, jobs)
       await publishMany(world.rabbitmq.url, `${bareQueue}.floor`, jobs)
       const sms = [await drained(consumer), await drained(bare)] as const
       return { ...figures(SEND, ...send), ...figures(EMBEDDED, ...both), ...figures(SMS, ...sms) }
-    }
+    })
   },
 })
 
