@@ -134,6 +134,8 @@ export interface VerificationParts {
 
 const FOREIGN = 'sealed with a secret that is not in the list of this process'
 
+const isPurpose = (name: unknown): boolean => typeof name === 'string' && PURPOSE_PATTERN.test(name)
+
 export function createVerification(parts: VerificationParts): SmsVerify {
   const { store, publisher, secrets, budgets, hooks, receipts } = parts
   const { policy, phonePolicy, schemas, logger } = parts
@@ -152,17 +154,15 @@ export function createVerification(parts: VerificationParts): SmsVerify {
       }
     },
 
-    async redeem(proof, { purpose = '' } = {}) {
+    async redeem(proof, { purpose } = {}) {
       if (typeof proof !== 'string' || !ID_PATTERN.test(proof)) throw errors.gone()
-      // No proof is for what cannot be the name of a purpose, whoever has asked for it.
-      if (typeof purpose !== 'string' || (purpose !== '' && !PURPOSE_PATTERN.test(purpose))) {
-        throw errors.gone()
-      }
+      // A host may hand on what it was sent. What cannot be the name of a purpose is none that was proved for, and not any of them.
+      if (purpose !== undefined && !isPurpose(purpose)) throw errors.gone()
       const hash = tokenHash(proof)
       const redeemed = await store.redeem({
         shard: shardOf(proof),
         proof: hash,
-        purpose,
+        purpose: purpose ?? '',
         keyIds: secrets.keyIds,
         nonce: newNonce(),
       })

@@ -54,7 +54,7 @@ for (const mode of MODES) {
         const { proof } = await smsVerify.verify({ id, code: await codeOf(provider, id) })
         await assert.rejects(smsVerify.redeem(proof, { purpose: 'sign-up' }), GONE)
         // Of a host that hands on what it was sent.
-        for (const purpose of [5, null, ['login'], 'login\0', { toString: () => 'login' }]) {
+        for (const purpose of ['', 5, null, ['login'], 'login\0', { toString: () => 'login' }]) {
           await assert.rejects(smsVerify.redeem(proof, { purpose: purpose as string }), GONE)
         }
         assert.equal((await smsVerify.redeem(proof, { purpose: 'login' })).purpose, 'login')

@@ -18,8 +18,9 @@ const HEADERS = {
 /** Whom it is for where that is not looked at. */
 const SOMEBODY = '13800138000'
 
-/** The same for `fetch`. */
 const BODY = bodyFor(SOMEBODY)
+
+/** The same call for `fetch`. */
 export const REQUEST = {
   method: 'POST',
   headers: { ...HEADERS, 'content-length': String(BODY.length) },

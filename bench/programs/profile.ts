@@ -4,8 +4,15 @@ import { promisify } from 'node:util'
 
 /** What time is spent on. */
 export const OWNERS = [
-  ...(['http', 'redis', 'rabbitmq', 'crypto', 'number', 'log', 'rules', 'node'] as const),
-]
+  'http',
+  'redis',
+  'rabbitmq',
+  'crypto',
+  'number',
+  'log',
+  'rules',
+  'node',
+] as const
 export type Owner = (typeof OWNERS)[number]
 
 /** Microseconds of each. */
@@ -23,7 +30,7 @@ const PLACES: [owner: Owner, address: RegExp][] = [
   ['rules', /\/src\/|\/programs\//],
 ]
 
-/** Microseconds between two samples: few enough that to take them changes little. */
+/** Microseconds between two samples. */
 const INTERVAL = 500
 
 /** Starts to look; what it answers ends it, and tells. */

@@ -34,7 +34,7 @@ export const paceRow: Row = row({
     const bareConsumer = await world.start('floor-consumer', { queuePrefix, vendor: vendor.url })
     const count = Math.ceil(PACE * world.seconds)
 
-    const fill = async (route: Running, worker: Running): Promise<void> => {
+    const warmUp = async (route: Running, worker: Running): Promise<void> => {
       const drained = worker.ask('drain', world.jobs)
       await sendMany(route.url, world.jobs)
       await drained
@@ -49,8 +49,8 @@ export const paceRow: Row = row({
       const calls = await vendor.ask('calls')
       return [...asked].map(([phone, at]) => (calls[phone] ?? Number.NaN) - at)
     }
-    await fill(bareWeb, bareConsumer)
-    await fill(web, consumer)
+    await warmUp(bareWeb, bareConsumer)
+    await warmUp(web, consumer)
     return warmed(async () => {
       const bare = await run(bareWeb, bareConsumer)
       const ours = await run(web, consumer)

@@ -4,11 +4,13 @@
  */
 import { createHash } from 'node:crypto'
 
+/** What is undefined or null is an empty one. */
+const asText = (value: unknown) => (value as string | null | undefined) ?? ''
+
 /** How an argument is written for a script, and read in it. */
 const KINDS = {
-  /** What is undefined or null is an empty one. */
   text: {
-    write: (value: unknown) => (value as string | null | undefined) ?? '',
+    write: asText,
     read: (field: string) => field,
   },
   number: {
@@ -21,7 +23,7 @@ const KINDS = {
   },
   /** The same, but an empty one is nil. */
   optional: {
-    write: (value: unknown) => (value as string | null | undefined) ?? '',
+    write: asText,
     read: (field: string) => `${field} ~= '' and ${field} or nil`,
   },
   /** Texts without a comma; `is_one_of` looks for one. */
