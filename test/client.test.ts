@@ -60,11 +60,10 @@ test('From idle to verified, each state is told, and the proof is good for the p
   const phone = newPhone()
   const waiting = await verification.send(phone)
   assert.equal(waiting, verification.state)
-  const { status, codeLength, expiresIn, resendIn, checkIn, error } = waiting
-  assert.deepEqual(
-    [status, codeLength, expiresIn, resendIn, checkIn, error],
-    ['waiting', 6, 300, 0, 0, undefined],
-  )
+  const { status, codeLength, expiresIn = 0, resendIn, checkIn, error } = waiting
+  assert.deepEqual([status, codeLength, resendIn, checkIn, error], ['waiting', 6, 0, 0, undefined])
+  // It has begun to run down, on a busy machine by more than a moment.
+  assert.ok(expiresIn > 270 && expiresIn <= 300, `${expiresIn}`)
   await until('the SMS', () => provider.messages.length === 1)
   const verified = await verification.verify(await code())
   assert.equal(verified.purpose, 'login')
