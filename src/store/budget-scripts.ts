@@ -58,7 +58,10 @@ function areThese(rules: Rules[], budgets: readonly Budget[]): boolean {
 export const COUNTERS = `
 local N = 60
 local HEAD, BUCKET, BUCKET_SIZE = '<ddd', '<dd', 16
-local function bucket(window, at) return math.floor(at * N / window) end
+local function bucket(window, at)
+  local number = at * N / window
+  return number - number % 1
+end
 
 -- Until the last unit that can come into the newest bucket has left the window.
 local function keep(k, window, head, older)
@@ -67,11 +70,9 @@ local function keep(k, window, head, older)
   if older then redis.call('SET', k .. ':older', older, 'PX', time) end
 end
 
--- The head as it is now, without what has left the window; false where nothing is counted.
-local function roll(k, window, head)
+-- A new bucket begins: what has left the window is taken away.
+local function roll(k, window, sum, newest, inside)
   local this = bucket(window, now)
-  local sum, newest, inside = struct.unpack(HEAD, head)
-  if newest == this then return head end
   local older = (redis.call('GET', k .. ':older') or '') .. struct.pack(BUCKET, newest, inside)
   local first, last = 1, #older - BUCKET_SIZE + 1
   inside = 0
@@ -88,38 +89,40 @@ local function roll(k, window, head)
   end
   if sum == 0 then
     redis.call('DEL', k, k .. ':older')
-    return false
+  else
+    keep(k, window, struct.pack(HEAD, sum, this, inside), string.sub(older, first, last + BUCKET_SIZE - 1))
   end
-  head = struct.pack(HEAD, sum, this, inside)
-  keep(k, window, head, string.sub(older, first, last + BUCKET_SIZE - 1))
-  return head
+  return sum, inside
 end
 
-local function read_counter(k, window)
-  local head = redis.call('GET', k)
-  return head and roll(k, window, head)
-end
-
-local function sum_of(head) return head and struct.unpack(HEAD, head) or 0 end
-
--- Answers the sum, and how much of it is in older buckets.
-local function add(k, window, head, units)
-  if not head then
-    keep(k, window, struct.pack(HEAD, units, bucket(window, now), units))
-    return units, 0
-  end
+-- The units as they are now, and how many of them are in the newest bucket, which is that of now.
+local function current(k, window, head)
+  if not head then return 0, 0 end
   local sum, newest, inside = struct.unpack(HEAD, head)
-  redis.call('SETRANGE', k, '0', struct.pack(HEAD, sum + units, newest, inside + units))
-  return sum + units, sum - inside
+  if newest == bucket(window, now) then return sum, inside end
+  return roll(k, window, sum, newest, inside)
+end
+
+local function read_counter(k, window) return current(k, window, redis.call('GET', k)) end
+
+-- 'there' is whether anything was counted before.
+local function write_counter(k, window, there, sum, inside)
+  local head = struct.pack(HEAD, sum, bucket(window, now), inside)
+  if there then redis.call('SETRANGE', k, '0', head) else keep(k, window, head) end
+end
+
+local function add(k, window, units)
+  local sum, inside = read_counter(k, window)
+  write_counter(k, window, sum > 0, sum + units, inside + units)
+  return sum + units, inside + units
 end
 `
 
 // What looks at single buckets.
 export const BUCKETS = `
--- The units in a bucket, and where it stands among the older ones.
-local function units_in(head, older, that)
-  local _, newest, inside = struct.unpack(HEAD, head)
-  if that == newest then return inside end
+-- The units in a bucket, and where it stands among the older ones; 'inside' are those of the newest.
+local function units_in(window, inside, older, that)
+  if that == bucket(window, now) then return inside end
   for i = 1, #older, BUCKET_SIZE do
     local index, units = struct.unpack(BUCKET, older, i)
     if index == that then return units, i end
@@ -128,43 +131,57 @@ local function units_in(head, older, that)
 end
 `
 
-// How budgets are spent, by themselves or along with what is spent on. Their keys are behind the first one of the request.
+// How budgets are spent, by themselves or along with what is spent on. Their keys are behind the first one of the request. The
+// requests that are answered together have most of them in common: each is read once for all, and written once when they are through.
 export const BUDGETS = `
 keys_each = 1 + budgets.count
-local function key_of(i) return KEYS[first_key + i] end
-local heads
+-- By key: the head as it was read; whether anything was counted; the units as they are now; the window of what is to be written.
+local heads, there, sums, insides, changed
+local over, reached
 local function read_budgets()
-  heads = budgets.count > 0 and redis.call('MGET', unpack(KEYS, first_key + 1, first_key + budgets.count)) or {}
+  over, reached = nil, nil
+  if heads then return end
+  heads, there, sums, insides, changed = {}, {}, {}, {}, {}
+  local keys = {}
+  for n = 1, #KEYS do
+    local k = KEYS[n]
+    if (n - 1) % keys_each > 0 and heads[k] == nil then
+      heads[k] = false
+      keys[#keys + 1] = k
+    end
+  end
+  if #keys == 0 then return end
+  for i, head in ipairs(redis.call('MGET', unpack(keys))) do heads[keys[i]] = head end
 end
-local function units_of(i) return a.units and a.units[i] or 1 end
-
--- Its units as of now. Before anything else is done with it.
-local function open(i, window)
-  local head = heads[i]
-  if not head then return 0 end
-  head = roll(key_of(i), window, head)
-  heads[i] = head
-  return sum_of(head)
+at_end = function()
+  for k, window in pairs(changed or {}) do write_counter(k, window, there[k], sums[k], insides[k]) end
 end
 
-local function verified_of(i, window) return sum_of(read_counter(key_of(i) .. ':verified', window)) end
+-- The units as of now. Before anything else is done with it.
+local function open_budget(k, window)
+  if not sums[k] then
+    sums[k], insides[k] = current(k, window, heads[k])
+    there[k] = sums[k] > 0
+  end
+  return sums[k]
+end
+local function change_budget(k, window, sum, inside) sums[k], insides[k], changed[k] = sum, inside, window end
+
+local function verified_of(k, window) return (read_counter(k .. ':verified', window)) end
 local function add_verified(i, window, _, share, _, least)
   if share == 0 and least == 0 then return end
-  local k = key_of(i) .. ':verified'
-  add(k, window, read_counter(k, window), units_of(i))
+  add(KEYS[first_key + i] .. ':verified', window, a.units and a.units[i] or 1)
 end
 
 -- How much there may be. What was verified is looked at only where it matters.
-local function most_of(i, window, max, share)
+local function most_of(k, window, max, share)
   if share == 0 then return max end
-  return math.max(max, math.floor(share * verified_of(i, window)))
+  return math.max(max, math.floor(share * verified_of(k, window)))
 end
 
 -- Milliseconds until so many of the oldest units have left the window.
-local function wait_for(i, window, units)
-  local _, newest, inside = 0, bucket(window, now), 0
-  if heads[i] then _, newest, inside = struct.unpack(HEAD, heads[i]) end
-  local all = (redis.call('GET', key_of(i) .. ':older') or '') .. struct.pack(BUCKET, newest, inside)
+local function wait_for(k, window, units)
+  local all = (redis.call('GET', k .. ':older') or '') .. struct.pack(BUCKET, bucket(window, now), insides[k])
   local at, index, gone = 1
   repeat
     index, gone = struct.unpack(BUCKET, all, at)
@@ -173,58 +190,62 @@ local function wait_for(i, window, units)
   return math.ceil((index + 1 + N) * window / N - now)
 end
 
--- The first budget with too little left and how long it is so; or, where nothing is to be refused, nil and all that have too little.
-local function find_room(soft)
-  local over
-  local function look(i, window, max, share)
-    local used = open(i, window) + units_of(i)
-    if used <= max then return end
-    local most = most_of(i, window, max, share)
-    if used <= most then return end
-    if not soft then return { budget = i - 1, wait = wait_for(i, window, used - most) } end
-    over = over or {}
-    table.insert(over, i - 1)
-  end
-  local full = first(budgets.rules, look)
-  return full, over
+local function look(i, window, max, share)
+  local k = KEYS[first_key + i]
+  local used = open_budget(k, window) + (a.units and a.units[i] or 1)
+  if used <= max then return end
+  local most = most_of(k, window, max, share)
+  if used <= most then return end
+  if not a.softBudgets then return { budget = i - 1, wait = wait_for(k, window, used - most) } end
+  over = over or {}
+  table.insert(over, i - 1)
 end
 
--- After 'find_room'. Answers what has happened to a budget for the first time in its window, nil if nothing.
-local function take()
-  local reached
-  local function tell(i, window, max, share, name, kind, used, part)
-    if not redis.call('SET', key_of(i) .. ':' .. name, '1', 'NX', 'PX', whole(window)) then return end
-    reached = reached or {}
-    table.insert(reached, { budget = i - 1, kind = kind, used = used, max = most_of(i, window, max, share), share = part })
-  end
-  local function one(i, window, max, share, below, least)
-    local used, unverified = add(key_of(i), window, heads[i], units_of(i))
-    if used * 100 >= max * 80 then
-      local most = most_of(i, window, max, share)
-      if used * 100 >= most * 80 then tell(i, window, max, share, '80', 'used', used, 0.8) end
-      if used >= most then tell(i, window, max, share, '100', 'used', used, 1) end
-    end
-    -- Of the newest bucket the codes may still be entered.
-    if below > 0 and unverified > 0 then
-      local verified = verified_of(i, window)
-      local settled = unverified + verified
-      local part = verified / settled
-      if settled >= least and part < below then tell(i, window, max, share, 'conversion', 'conversion', settled, part) end
-    end
-  end
-  each(budgets.rules, one)
-  return reached
+-- The first budget with too little left and how long it is so. Where nothing is to be refused, all that have too little are in 'over'.
+local function find_full()
+  read_budgets()
+  return first(budgets.rules, look)
 end
+
+local function tell(i, window, max, share, name, kind, used, part)
+  local k = KEYS[first_key + i]
+  if not redis.call('SET', k .. ':' .. name, '1', 'NX', 'PX', whole(window)) then return end
+  reached = reached or {}
+  table.insert(reached, { budget = i - 1, kind = kind, used = used, max = most_of(k, window, max, share), share = part })
+end
+
+local function take_from(i, window, max, share, below, least)
+  local k, units = KEYS[first_key + i], a.units and a.units[i] or 1
+  local sum, inside = sums[k], insides[k]
+  local used = sum + units
+  change_budget(k, window, used, inside + units)
+  if used * 100 >= max * 80 then
+    local most = most_of(k, window, max, share)
+    if used * 100 >= most * 80 then tell(i, window, max, share, '80', 'used', used, 0.8) end
+    if used >= most then tell(i, window, max, share, '100', 'used', used, 1) end
+  end
+  -- Of the newest bucket the codes may still be entered.
+  local unverified = sum - inside
+  if below > 0 and unverified > 0 then
+    local verified = verified_of(k, window)
+    local settled = unverified + verified
+    local part = verified / settled
+    if settled >= least and part < below then tell(i, window, max, share, 'conversion', 'conversion', settled, part) end
+  end
+end
+
+-- After 'find_full'. What has happened to a budget for the first time in its window is in 'reached'.
+local function take() each(budgets.rules, take_from) end
 `
 
 export const spend = script(
-  { ...UNITS, soft: 'flag' },
+  { ...UNITS, softBudgets: 'flag' },
   [COUNTERS, BUDGETS],
   `
-read_budgets()
-local full, over = find_room(a.soft)
+local full = find_full()
 if full then return cjson.encode({ verdict = 'wait', budget = full.budget, wait = full.wait }) end
-return cjson.encode({ verdict = 'spent', at = now, reached = take(), over = over })
+take()
+return cjson.encode({ verdict = 'spent', at = now, reached = reached, over = over })
 `,
 )
 
@@ -234,23 +255,18 @@ export const refund = script(
   `
 read_budgets()
 -- Takes back what was added at that time, as far as it is still there.
-local function take_back(k, window, head, units)
+local function take_back(k, window, units)
   local older_key, that = k .. ':older', bucket(window, a.at)
-  local inside, byte = units_in(head, redis.call('GET', older_key) or '', that)
-  local less = math.min(units, inside)
+  local units_there, byte = units_in(window, insides[k], redis.call('GET', older_key) or '', that)
+  local less = math.min(units, units_there)
   if less == 0 then return end
-  local sum, newest, newest_inside = struct.unpack(HEAD, head)
-  if byte then
-    redis.call('SETRANGE', older_key, byte - 1, struct.pack(BUCKET, that, inside - less))
-  else
-    newest_inside = newest_inside - less
-  end
-  redis.call('SETRANGE', k, '0', struct.pack(HEAD, sum - less, newest, newest_inside))
+  if byte then redis.call('SETRANGE', older_key, byte - 1, struct.pack(BUCKET, that, units_there - less)) end
+  change_budget(k, window, sums[k] - less, insides[k] - (byte and 0 or less))
 end
 
 local function one(i, window, max, share, below, least)
-  open(i, window)
-  if heads[i] then take_back(key_of(i), window, heads[i], units_of(i)) end
+  local k = KEYS[first_key + i]
+  if open_budget(k, window) > 0 then take_back(k, window, a.units and a.units[i] or 1) end
   if a.verified then add_verified(i, window, max, share, below, least) end
 end
 each(budgets.rules, one)
@@ -265,8 +281,9 @@ export const usage = script(
 read_budgets()
 local used
 local function one(i, window)
+  local k = KEYS[first_key + i]
   used = used or {}
-  used[i] = { unverified = open(i, window), verified = verified_of(i, window) }
+  used[i] = { unverified = open_budget(k, window), verified = verified_of(k, window) }
 end
 each(budgets.rules, one)
 return cjson.encode({ at = now, budgets = used })

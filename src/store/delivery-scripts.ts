@@ -73,15 +73,14 @@ if unanswered and not a.again then
   return answer('unanswered')
 end
 if not mine then again = unanswered and '1' or '0' end
-redis.call('HSET', v, 'attempt', a.attempt, 'holder', a.holder, 'lease', whole(now + a.lease), 'again', again,
+redis.call('HSET', v, 'attempt', whole(a.attempt), 'holder', a.holder, 'lease', whole(now + a.lease), 'again', again,
   'status', 'sending')
 if result or reason or receipt then redis.call('HDEL', v, 'result', 'reason', 'receipt') end
 -- The version before cannot come back any more.
-if #undo > UNDO_SIZE then redis.call('SET', c, pack_code(mac, code, sealed, ''), 'KEEPTTL') end
-return answer('send', {
-  purpose = purpose, code = code, expiresIn = left, again = again == '1',
-  previous = by and { provider = by, unsure = unsure == '1' } or nil,
-})
+if #undo > UNDO_SIZE then redis.call('SET', c, pack_code(mac, code, sealed), 'KEEPTTL') end
+local previous = by and ',"previous":' .. cjson.encode({ provider = by, unsure = unsure == '1' }) or ''
+return string.format('{"verdict":"send","purpose":"%s","code":"%s","expiresIn":%d,"again":%s%s}', purpose, code, left,
+  tostring(again == '1'), previous)
 `,
 )
 

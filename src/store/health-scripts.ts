@@ -45,14 +45,16 @@ end
 local function count(r, name)
   local rule, against = a.rules[r.signal], counter(r.signal, name)
   local window, in_favour = rule.window, against .. ':verified'
-  if r.bad ~= 0 then add(against, window, read_counter(against, window), r.bad) end
-  if r.good ~= 0 then add(in_favour, window, read_counter(in_favour, window), r.good) end
-  local head = read_counter(against, window)
-  local bad, good = sum_of(head), sum_of(read_counter(in_favour, window))
-  if head then
+  local function update(k, more)
+    if more ~= 0 then return add(k, window, more) end
+    return read_counter(k, window)
+  end
+  local bad, inside = update(against, r.bad)
+  local good = update(in_favour, r.good)
+  if bad > 0 then
     local older = redis.call('GET', against .. ':older') or ''
     for n = 0, math.ceil(rule.unsettled * N / window) - 1 do
-      bad = bad - units_in(head, older, bucket(window, now) - n)
+      bad = bad - units_in(window, inside, older, bucket(window, now) - n)
     end
   end
   bad = math.max(bad, 0)

@@ -33,10 +33,11 @@ local function unpack_code(packed)
   return mac, code, phone, string.sub(packed, rest)
 end
 local function read_code(id) return unpack_code(redis.call('GET', key('c', id))) end
-local function pack_code(mac, code, phone, undo) return struct.pack('sss', mac, code, phone) .. undo end
+local function pack_code(mac, code, phone) return struct.pack('sss', mac, code, phone) end
+local function pack_undoable(mac, code, phone, ...) return struct.pack('<sssddd', mac, code, phone, ...) end
 -- It was sent, or may have been: what could be sent is no longer needed, the MAC goes on verifying.
 local function drop_code(id, mac, phone)
-  redis.call('SET', key('c', id), pack_code(mac, '', phone, ''), 'KEEPTTL')
+  redis.call('SET', key('c', id), pack_code(mac, '', phone), 'KEEPTTL')
 end
 `
 

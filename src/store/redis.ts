@@ -57,8 +57,8 @@ export function createRedisStore(
     ready: () => redis.status === 'ready',
     close: async () => close?.(),
 
-    async spend(budgets, soft) {
-      const request = { units: unitsOf(budgets), soft }
+    async spend(budgets, softBudgets) {
+      const request = { units: unitsOf(budgets), softBudgets }
       const verdict: Awaited<ReturnType<Store['spend']>> = await alone(
         withRules(spend, budgets),
         keysOf(BUDGETS, budgets),

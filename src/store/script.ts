@@ -1,40 +1,40 @@
 /**
  * What all Lua scripts have in common. A request has the prefix of a shard's keys with its hash tag as its first key, so that all
- * keys that are made from it are in one slot of a cluster; has named arguments, found in `a`; and is answered in JSON.
+ * keys that are made from it are in one slot of a cluster; has named arguments, `a.NAME`; and is answered in JSON.
  */
 import { createHash } from 'node:crypto'
 
 /** What is undefined or null is an empty one. */
 const asText = (value: unknown) => (value as string | null | undefined) ?? ''
 
-/** How an argument is written for a script, and read in it. */
+/** How an argument is written for a script, and what becomes of the text there. */
 const KINDS = {
   text: {
     write: asText,
-    read: (field: string) => field,
+    read: undefined,
   },
   number: {
     write: (value: unknown) => String(value),
-    read: (field: string) => `tonumber(${field})`,
+    read: (text: string) => `tonumber(${text})`,
   },
   flag: {
     write: (value: unknown) => (value ? '1' : ''),
-    read: (field: string) => `${field} == '1'`,
+    read: (text: string) => `${text} == '1'`,
   },
   /** The same, but an empty one is nil. */
   optional: {
     write: asText,
-    read: (field: string) => `${field} ~= '' and ${field} or nil`,
+    read: (text: string) => `${text} ~= '' and ${text} or nil`,
   },
   /** Texts without a comma; `is_one_of` looks for one. */
   list: {
     write: (value: unknown) => `,${(value as readonly string[]).join()},`,
-    read: (field: string) => field,
+    read: undefined,
   },
   /** Any value; what is undefined or null is nil. */
   json: {
     write: (value: unknown) => (value === undefined || value === null ? '' : JSON.stringify(value)),
-    read: (field: string) => `${field} ~= '' and cjson.decode(${field}) or nil`,
+    read: (text: string) => `${text} ~= '' and cjson.decode(${text}) or nil`,
   },
 }
 
@@ -60,10 +60,12 @@ export function script<Takes extends Arguments>(
   body: string,
 ): Script<keyof Takes & string> {
   const names = Object.entries(takes) as [keyof Takes & string, keyof typeof KINDS][]
-  const fields = names.map((_, i) => `f${i}`).join(', ')
-  const read = names.map(([name, kind], i) => `['${name}'] = ${KINDS[kind].read(`f${i}`)}`)
-  const takeApart =
-    fields && `local ${fields} = struct.unpack('${'s'.repeat(names.length)}', ARGV[n])`
+  const all = names.map(([name]) => local(name)).join(', ')
+  const takeApart = all && `${all} = struct.unpack('${'s'.repeat(names.length)}', ARGV[n])`
+  const read = names.flatMap(([name, kind]) => {
+    const value = KINDS[kind].read?.(local(name))
+    return value ? `${local(name)} = ${value}` : []
+  })
   const each = `
 local function respond()
 ${body}
@@ -73,7 +75,7 @@ for n = 1, #KEYS / keys_each do
   first_key = (n - 1) * keys_each + 1
   prefix = KEYS[first_key]
   ${takeApart}
-  a = { ${read.join(', ')} }
+  ${read.join('\n  ')}
   local is_answer, answer = pcall(respond)
   answers[n] = answer
   if not is_answer then
@@ -83,10 +85,16 @@ for n = 1, #KEYS / keys_each do
     answers[n] = '${FAILED}' .. reason
   end
 end
+at_end()
 return answers
 `
-  return compiled(names, [PRELUDE, ...definitions, each].join('\n'))
+  const lua = [PRELUDE, all && `local ${all}`, ...definitions, each].join('\n')
+  // A table of them would be made for each request.
+  return compiled(names, lua.replace(/\ba\.(\w+)/g, (_, name) => local(name)))
 }
+
+/** What an argument is called once the script is put together: `a.NAME` is a local. */
+const local = (name: string): string => `a_${name}`
 
 function compiled<Name extends string>(takes: Script<Name>['takes'], lua: string): Script<Name> {
   return { takes, lua, sha: createHash('sha1').update(lua).digest('hex') }
@@ -145,13 +153,14 @@ type Constant = number | string | boolean | readonly Constant[]
 const literal = (value: Constant | undefined): string =>
   Array.isArray(value) ? `{ ${value.map(literal).join(', ')} }` : JSON.stringify(value)
 
-// The request is in 'a', the first of its keys in 'prefix'. A number that a command takes is best given as a text: Redis writes
+// The first key of the request is in 'prefix'. A number that a command takes is best given as a text: Redis writes
 // numbers as C does, with 17 digits.
 const PRELUDE = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local a, first_key, prefix
+local first_key, prefix
 local keys_each = 1
+local function at_end() end
 local function key(kind, name) return prefix .. kind .. ':' .. name end
 local function get(k, ...) return unpack(redis.call('HMGET', k, ...)) end
 local function whole(number) return string.format('%d', number) end

@@ -79,11 +79,10 @@ end
 local live = mac ~= nil
 local p = read_phone(a.phone)
 
+-- Not by cjson, which takes several times as long for the numbers.
 local function accept(verdict, version, status, published, left, taken)
-  return cjson.encode({
-    verdict = verdict, version = tonumber(version), status = status, published = published, taken = taken,
-    expiresIn = left, resendIn = wait_for_send(p, a.trusted),
-  })
+  return string.format('{"verdict":"%s","version":%d,"status":"%s","published":%s,"expiresIn":%d,"resendIn":%d%s}',
+    verdict, version, status, tostring(published), left, math.ceil(wait_for_send(p, a.trusted)), taken and ',"taken":' .. taken or '')
 end
 local function before(verdict, taken)
   return accept(verdict, version, status, published ~= false, redis.call('PTTL', c), taken)
@@ -92,8 +91,8 @@ local function refuse(verdict, wait) return cjson.encode({ verdict = verdict, wa
 
 -- No two requests have the same sealed code: this one ran before.
 if live and code == a.code then
-  local at = budgets.count > 0 and tonumber(string.match(spent or '', ',(%d+)/[^,]*$'))
-  return before('issued', at and { at = at } or nil)
+  local at = budgets.count > 0 and string.match(spent or '', ',(%d+)/[^,]*$')
+  return before('issued', at and '{"at":' .. at .. '}')
 end
 if phone == a.phone and a.key ~= '' and last_key == a.key then
   return live and before('repeated') or refuse('gone')
@@ -129,21 +128,24 @@ if a.dryRun then return refuse('free') end
 -- The last that can refuse, so that only what is issued takes a unit of them.
 local taken
 if budgets.count > 0 then
-  read_budgets()
-  local full, over = find_room(a.softBudgets)
+  local full = find_full()
   if full then return cjson.encode({ verdict = 'exhausted', budget = full.budget, wait = full.wait }) end
-  taken = { at = now, over = over, reached = take() }
+  take()
+  local told = over or reached
+  taken = told and cjson.encode({ at = now, over = over, reached = reached }) or '{"at":' .. whole(now) .. '}'
+  spent = string.format('%s,%d/%s', spent or '', now, a.ip)
+elseif a.spent then
+  spent = string.format('%s,%d/%s', spent or '', a.spent.at, a.spent.ip)
 end
-local spending = taken and { at = now, ip = a.ip } or a.spent
 
 -- No send for as long as the log reaches back: the cooldown grows from the start again.
 local sent, after, cooldown = p.sent, p.next, policy.cooldown
 p.sent = (p.log ~= '' and sent or 0) + 1
 p.next = now + (cooldown[math.min(p.sent, #cooldown)] or 0)
-local undo = struct.pack(UNDO, p.next, sent, after)
+local new_code = pack_undoable(a.mac, a.code, a.sealedPhone, p.next, sent, after)
 if a.resend then
-  undo = undo .. cmsgpack.pack({
-    v = { get(v, unpack(OF_VERSION)) }, c = pack_code(mac, code, sealed, ''), expires = now + redis.call('PTTL', c),
+  new_code = new_code .. cmsgpack.pack({
+    v = { get(v, unpack(OF_VERSION)) }, c = pack_code(mac, code, sealed), expires = now + redis.call('PTTL', c),
   })
   redis.call('HDEL', v, 'key', 'published', 'attempt', 'holder', 'lease', 'again', 'result', 'reason', 'granted', 'unsure', 'receipt',
     'message')
@@ -151,14 +153,11 @@ end
 
 version = (a.resend and version or 0) + 1
 status = a.unsent and 'sent' or 'queued'
-local function write(...)
-  redis.call('HSET', v, 'phone', a.phone, 'purpose', a.purpose ~= '' and a.purpose or purpose, 'version', version,
-    'status', status, ...)
-end
-if spending then write('spent', string.format('%s,%d/%s', spent or '', spending.at, spending.ip)) else write() end
+redis.call('HSET', v, 'phone', a.phone, 'purpose', a.purpose ~= '' and a.purpose or purpose, 'version', whole(version),
+  'status', status, 'spent', spent or '')
 if a.key ~= '' then redis.call('HSET', v, 'key', a.key) end
 redis.call('PEXPIRE', v, 'policy.kept')
-redis.call('SET', c, pack_code(a.mac, a.code, a.sealedPhone, undo), 'PX', 'policy.ttl')
+redis.call('SET', c, new_code, 'PX', 'policy.ttl')
 p.ends = now + policy.logged
 p.log = p.log .. struct.pack(SEND, now, version, a.id)
 write_phone(a.phone, p)
@@ -219,7 +218,11 @@ local v, c = key('v', a.id), key('c', a.id)
 local phone, nonces = get(v, 'phone', 'nonces')
 nonces = nonces or ''
 
-local function wrong(made) return { verdict = 'wrong', checksLeft = policy.checks - made } end
+local function wrong(made, disabled, over)
+  local left = policy.checks - made
+  if not disabled and not over then return string.format('{"verdict":"wrong","checksLeft":%d}', left) end
+  return cjson.encode({ verdict = 'wrong', checksLeft = left, disabledPhone = disabled, over = over })
+end
 local function verified(sealed, over)
   local purpose, spent, by, message = get(v, 'purpose', 'spent', 'by', 'message')
   local units = {}
@@ -237,15 +240,11 @@ if before then
     local sealed = redis.call('HGET', key('r', a.proof), 'phone')
     return sealed and verified(sealed) or cjson.encode({ verdict = 'gone' })
   end
-  local answer = wrong((before - 1) / NONCE + 1)
-  if disabled and string.sub(disabled, 1, #a.nonce) == a.nonce then
-    answer.disabledPhone = string.sub(disabled, #a.nonce + 1)
-  end
-  return cjson.encode(answer)
+  local by_this = disabled and string.sub(disabled, 1, #a.nonce) == a.nonce
+  return wrong((before - 1) / NONCE + 1, by_this and string.sub(disabled, #a.nonce + 1) or nil)
 end
 
-read_budgets()
-local full, over = find_room(a.softBudgets)
+local full = find_full()
 if full then return cjson.encode({ verdict = 'exhausted', budget = full.budget, wait = full.wait }) end
 
 local packed, failures
@@ -273,14 +272,13 @@ if is_one_of(a.macs, mac) then
 end
 
 take()
-local answer = wrong(checks_made(nonces))
-answer.over = over
-if answer.checksLeft <= 0 then redis.call('DEL', c) end
+local made, disabled = checks_made(nonces)
+if made >= policy.checks then redis.call('DEL', c) end
 if failures == policy.disableAfter then
-  answer.disabledPhone = sealed
+  disabled = sealed
   redis.call('HSET', v, 'disabled', a.nonce .. sealed)
 end
-return cjson.encode(answer)
+return wrong(made, disabled, over)
 `,
 )
 
@@ -358,8 +356,8 @@ export const useOnce = script(
 local u = key('u', a.token)
 local by = redis.call('GET', u)
 if by then return tostring(by == a.nonce) end
-if a['until'] <= now then return 'false' end
-redis.call('SET', u, a.nonce, 'PX', math.ceil(a['until'] - now))
+if a.until <= now then return 'false' end
+redis.call('SET', u, a.nonce, 'PX', math.ceil(a.until - now))
 return 'true'
 `,
 )
