@@ -47,6 +47,7 @@ import {
 } from './store/redis.ts'
 import type { Policy, VerificationStore } from './store/store.ts'
 import { createTestCodes } from './test-numbers.ts'
+import { createTurns } from './turns.ts'
 import { askStatus, createVerification, type SmsVerify } from './verification.ts'
 import { createWatcher } from './watcher.ts'
 
@@ -75,6 +76,9 @@ declare module 'fastify' {
     smsVerify: SmsVerify
   }
 }
+
+/** Sends and checks that are begun in one turn of the event loop. */
+const REQUESTS_IN_A_TURN = 8
 
 /** Registers the routes under `prefix` and decorates the instance with `smsVerify`. */
 export const smsVerify = fp<SmsVerifyOptions>(plugin, {
@@ -138,6 +142,8 @@ async function plugin(app: FastifyInstance, options: SmsVerifyOptions): Promise<
       logger: app.log,
     }),
     schemas,
+    // All by itself, the process has nobody to keep busy.
+    turn: createTurns(isEmbedded(options) ? Number.POSITIVE_INFINITY : REQUESTS_IN_A_TURN),
     purposes,
     codeLength,
     shadow: limits.mode === 'shadow',

@@ -36,12 +36,14 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
     policy,
     phonePolicy,
     schemas,
+    turn,
     logger,
   } = parts
   const [defaultPurpose = ''] = parts.purposes
   const testPolicy = { ...policy, live: TEST_LIVE }
 
   return async function send(request, http) {
+    await turn()
     const log = http?.log ?? logger
     const about: { phone?: string } = {}
     try {

@@ -20,6 +20,7 @@ import { ID_PATTERN, newNonce, type Secrets, shardOf, tokenHash } from './secret
 import { createSend } from './send.ts'
 import type { FailureReason, Policy, Status, VerificationStore } from './store/store.ts'
 import type { TestCode } from './test-numbers.ts'
+import type { Turn } from './turns.ts'
 import { PURPOSE_PATTERN } from './validate.ts'
 
 export interface SendRequest {
@@ -124,6 +125,8 @@ export interface VerificationParts {
   phonePolicy: PhonePolicy
   testCode: TestCode
   schemas: Schemas
+  /** Sends and checks wait for theirs. */
+  turn: Turn
   /** What numbers may be proved for; the first is the default. */
   purposes: readonly string[]
   codeLength: number
@@ -138,12 +141,13 @@ const isPurpose = (name: unknown): boolean => typeof name === 'string' && PURPOS
 
 export function createVerification(parts: VerificationParts): SmsVerify {
   const { store, publisher, secrets, budgets, hooks, receipts } = parts
-  const { policy, phonePolicy, schemas, logger } = parts
+  const { policy, phonePolicy, schemas, turn, logger } = parts
 
   return {
     send: createSend(parts),
 
     async verify(request, http) {
+      await turn()
       const log = http?.log ?? logger
       const about: { id?: string } = {}
       try {

@@ -424,6 +424,29 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     assert.deepEqual([count('issued', verdicts), count('exhausted', verdicts)], [20, 40])
   })
 
+  it('Parallel sends with one budget in common and one of their own are counted in both.', async ({
+    store,
+    advance,
+  }) => {
+    const common = budgetOf(20, 2000)
+    const one = async (_: number) => {
+      const own = budgetOf(3, 2000)
+      const purse = sendPurse([common, own])
+      const { verdict } = await store.issue(newRequest(), freePolicy, purse)
+      const { budgets } = await store.usage([own])
+      assert.equal(budgets[0]?.unverified, verdict === 'issued' ? 1 : 0)
+      return { verdict }
+    }
+    assert.equal(count('issued', await all(50, one)), 20)
+    assert.equal((await store.usage([common])).budgets[0]?.unverified, 20)
+    // Where a new bucket begins, and where all that was counted has left.
+    await advance(100)
+    assert.equal(count('exhausted', await all(50, one)), 50)
+    await advance(2050)
+    assert.equal(count('issued', await all(50, one)), 20)
+    assert.equal((await store.usage([common])).budgets[0]?.unverified, 20)
+  })
+
   it('A wrong check takes from its purse; one that is right or over does not.', async ({
     store,
   }) => {

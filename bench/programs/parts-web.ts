@@ -1,5 +1,6 @@
 /** The parts of a send and of a check behind routes like ours, with Redis and RabbitMQ or without. */
 import Fastify, { type FastifyReply } from 'fastify'
+import { createTurns } from '../../src/turns.ts'
 import { asker, CHECK, ISSUE, makeCheck, makeSend, open, publisher, type Sealed } from './parts.ts'
 import { ready, settings } from './program.ts'
 
@@ -7,9 +8,12 @@ const app = Fastify()
 const sent = new Map<string, Sealed>()
 const { redis, amqp, queuePrefix } = settings
 const ask = redis ? await asker(redis) : undefined
+// Begun as ours are.
+const turn = createTurns(redis ? 8 : Number.POSITIVE_INFINITY)
 const publish = redis ? await publisher(amqp, `${queuePrefix}.parts`) : undefined
 
 app.post<{ Body: { phone: string } }>('/sms/send', async ({ body: { phone } }, reply) => {
+  await turn()
   const sealed = makeSend(phone)
   const { id, sealedPhone, sealedCode } = sealed
   if (ask && publish) {
@@ -25,6 +29,7 @@ app.post<{ Body: { phone: string } }>('/sms/send', async ({ body: { phone } }, r
 app.post<{ Body: { id: string; code: string } }>(
   '/sms/verify',
   async ({ body: { id, code } }, reply) => {
+    await turn()
     const [mac = '', subject = '', proof = ''] = makeCheck(id, code)
     if (ask) await ask(CHECK, { id, mac, subject, proof })
     return sayWrong(reply)

@@ -90,7 +90,10 @@ return answers
 `
   const lua = [PRELUDE, all && `local ${all}`, ...definitions, each].join('\n')
   // A table of them would be made for each request.
-  return compiled(names, lua.replace(/\ba\.(\w+)/g, (_, name) => local(name)))
+  return compiled(
+    names,
+    lua.replace(/\ba\.(\w+)/g, (_, name) => local(name)),
+  )
 }
 
 /** What an argument is called once the script is put together: `a.NAME` is a local. */
