@@ -42,7 +42,9 @@ export function createSend(parts: VerificationParts): SmsVerify['send'] {
   const [defaultPurpose = ''] = parts.purposes
   const testPolicy = { ...policy, live: TEST_LIVE }
 
-  return async function send(request, http) {
+  return async function send(given, http) {
+    // As it is now: whoever has asked may go on to use the object for the next one.
+    const request = { ...given }
     await turn()
     const log = http?.log ?? logger
     const about: { phone?: string } = {}

@@ -146,7 +146,9 @@ export function createVerification(parts: VerificationParts): SmsVerify {
   return {
     send: createSend(parts),
 
-    async verify(request, http) {
+    async verify(given, http) {
+      // As it is now, as in a send.
+      const request = { ...given }
       await turn()
       const log = http?.log ?? logger
       const about: { id?: string } = {}

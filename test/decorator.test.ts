@@ -298,3 +298,20 @@ async function dump(client: Redis, folder: string): Promise<Entry[]> {
     }),
   )
 }
+
+test('A request counts as it was when it was made, whatever becomes of the object.', async (t) => {
+  const { app, provider } = await start(t, 'embedded', {})
+  const phones = [newPhone(), newPhone()]
+  const request = { phone: '' }
+  const sends = phones.map((phone) => app.smsVerify.send(Object.assign(request, { phone })))
+  for (const { id } of await Promise.all(sends)) await codeOf(provider, id)
+  assert.deepEqual(provider.messages.map(({ phone }) => phone).sort(), phones.sort())
+})
+
+test('A send and a check are answered where a test has taken the clocks over.', async (t) => {
+  const { app } = await start(t, 'embedded', {})
+  t.mock.timers.enable()
+  const { id } = await app.smsVerify.send({ phone: newPhone() })
+  await assert.rejects(app.smsVerify.verify({ id: UNKNOWN, code: '000000' }), GONE)
+  assert.equal((await app.smsVerify.status(id)).status, 'queued')
+})

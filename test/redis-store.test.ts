@@ -435,6 +435,32 @@ test('redis: A connection that has fallen silent is given up for a new one.', as
   assert.equal(lines.at(-1)?.event, 'redis.connected')
 })
 
+test('redis: What cannot be written counts nowhere, and keeps no answer from those it was asked with.', async (t) => {
+  const server = await startRedis()
+  t.after(() => server.stop())
+  const admin = new Redis(server.url)
+  t.after(() => admin.disconnect())
+  await once(admin, 'ready')
+  const store = createRedisStore(admin)
+  const budget = { key: 'all', max: 9, window: 60_000, units: 1, share: 0 }
+  const purse = { budgets: [budget], soft: false, ip: '' }
+  await store.issue(newRequest(), freePolicy, purse)
+
+  await admin.config('SET', 'maxmemory', '1')
+  const requests = [newRequest({ dryRun: true }), newRequest(), newRequest({ resend: true })]
+  const settled = await Promise.allSettled(
+    requests.map((request) => store.issue(request, freePolicy, purse)),
+  )
+  const said = settled.map((each) =>
+    each.status === 'fulfilled' ? each.value.verdict : (each.reason as Error).message.slice(0, 3),
+  )
+  assert.deepEqual(said, ['free', 'OOM', 'gone'])
+  await assert.rejects(store.issue(newRequest(), freePolicy, purse), /OOM/)
+
+  await admin.config('SET', 'maxmemory', '0')
+  assert.equal((await store.usage([budget])).budgets[0]?.unverified, 1)
+})
+
 test('redis: After a fail-over in place a client goes to the new master by itself.', async (t) => {
   const [old, next] = [await startRedis(), await startRedis()]
   t.after(() => Promise.all([old.stop(), next.stop()]))

@@ -137,21 +137,34 @@ export const BUDGETS = `
 keys_each = 1 + budgets.count
 -- By key: the head as it was read; whether anything was counted; the units as they are now; the window of what is to be written.
 local heads, there, sums, insides, changed
+-- What this request changes: KEY, WINDOW, SUM, INSIDE of each. It counts once the request is answered, and not where it fails.
+local changes
 local over, reached
-local function read_budgets()
-  over, reached = nil, nil
-  if heads then return end
-  heads, there, sums, insides, changed = {}, {}, {}, {}, {}
-  local keys = {}
+local function read_heads()
+  local found, keys = {}, {}
   for n = 1, #KEYS do
     local k = KEYS[n]
-    if (n - 1) % keys_each > 0 and heads[k] == nil then
-      heads[k] = false
+    if (n - 1) % keys_each > 0 and found[k] == nil then
+      found[k] = false
       keys[#keys + 1] = k
     end
   end
-  if #keys == 0 then return end
-  for i, head in ipairs(redis.call('MGET', unpack(keys))) do heads[keys[i]] = head end
+  local values = #keys > 0 and redis.call('MGET', unpack(keys)) or {}
+  for i, head in ipairs(values) do found[keys[i]] = head end
+  return found
+end
+local function read_budgets()
+  over, reached, changes = nil, nil, {}
+  if heads then return end
+  heads = read_heads()
+  there, sums, insides, changed = {}, {}, {}, {}
+end
+on_answer = function(is_answer)
+  for i = 1, is_answer and changes and #changes or 0, 4 do
+    local k = changes[i]
+    changed[k], sums[k], insides[k] = changes[i + 1], changes[i + 2], changes[i + 3]
+  end
+  changes = nil
 end
 at_end = function()
   for k, window in pairs(changed or {}) do write_counter(k, window, there[k], sums[k], insides[k]) end
@@ -165,7 +178,10 @@ local function open_budget(k, window)
   end
   return sums[k]
 end
-local function change_budget(k, window, sum, inside) sums[k], insides[k], changed[k] = sum, inside, window end
+local function change_budget(k, window, sum, inside)
+  local n = #changes
+  changes[n + 1], changes[n + 2], changes[n + 3], changes[n + 4] = k, window, sum, inside
+end
 
 local function verified_of(k, window) return (read_counter(k .. ':verified', window)) end
 local function add_verified(i, window, _, share, _, least)

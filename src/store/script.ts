@@ -78,6 +78,7 @@ for n = 1, #KEYS / keys_each do
   ${read.join('\n  ')}
   local is_answer, answer = pcall(respond)
   answers[n] = answer
+  on_answer(is_answer)
   if not is_answer then
     local reason = type(answer) == 'table' and answer.err or tostring(answer)
     failed = failed + 1
@@ -163,6 +164,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local first_key, prefix
 local keys_each = 1
+-- After each request, which may have failed, and after all.
+local function on_answer(_) end
 local function at_end() end
 local function key(kind, name) return prefix .. kind .. ':' .. name end
 local function get(k, ...) return unpack(redis.call('HMGET', k, ...)) end
