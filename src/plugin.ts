@@ -47,7 +47,7 @@ import {
 } from './store/redis.ts'
 import type { Policy, VerificationStore } from './store/store.ts'
 import { createTestCodes } from './test-numbers.ts'
-import { createTurns } from './turns.ts'
+import { createTurns, REQUESTS_IN_A_TURN } from './turns.ts'
 import { askStatus, createVerification, type SmsVerify } from './verification.ts'
 import { createWatcher } from './watcher.ts'
 
@@ -76,9 +76,6 @@ declare module 'fastify' {
     smsVerify: SmsVerify
   }
 }
-
-/** Sends and checks that are begun in one turn of the event loop. */
-const REQUESTS_IN_A_TURN = 8
 
 /** Registers the routes under `prefix` and decorates the instance with `smsVerify`. */
 export const smsVerify = fp<SmsVerifyOptions>(plugin, {

@@ -5,6 +5,9 @@
  */
 export type Turn = () => Promise<void>
 
+/** Sends and checks that are begun in one turn, where others have work to do for them. */
+export const REQUESTS_IN_A_TURN = 8
+
 /** Node's own, whatever clocks a test puts in its place later. */
 const afterReading = setImmediate
 

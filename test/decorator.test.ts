@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setImmediate as turnOver } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { openBroker } from './broker.ts'
 import {
@@ -315,3 +316,20 @@ test('A send and a check are answered where a test has taken the clocks over.', 
   await assert.rejects(app.smsVerify.verify({ id: UNKNOWN, code: '000000' }), GONE)
   assert.equal((await app.smsVerify.status(id)).status, 'queued')
 })
+
+for (const mode of MODES) {
+  const most = mode === 'embedded' ? 20 : 8
+  test(`${mode}: Of a burst of sends, ${most} are begun in a turn of the event loop.`, async (t) => {
+    let begun = 0
+    const beforeSend = () => {
+      begun++
+      return true
+    }
+    const { app } = await start(t, mode, { beforeSend })
+    const sends = Array.from({ length: 20 }, () => app.smsVerify.send({ phone: newPhone() }))
+    await turnOver()
+    assert.equal(begun, most)
+    await Promise.all(sends)
+    assert.equal(begun, 20)
+  })
+}

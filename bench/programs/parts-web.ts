@@ -1,6 +1,6 @@
 /** The parts of a send and of a check behind routes like ours, with Redis and RabbitMQ or without. */
 import Fastify, { type FastifyReply } from 'fastify'
-import { createTurns } from '../../src/turns.ts'
+import { createTurns, REQUESTS_IN_A_TURN } from '../../src/turns.ts'
 import { asker, CHECK, ISSUE, makeCheck, makeSend, open, publisher, type Sealed } from './parts.ts'
 import { ready, settings } from './program.ts'
 
@@ -9,7 +9,7 @@ const sent = new Map<string, Sealed>()
 const { redis, amqp, queuePrefix } = settings
 const ask = redis ? await asker(redis) : undefined
 // Begun as ours are.
-const turn = createTurns(redis ? 8 : Number.POSITIVE_INFINITY)
+const turn = createTurns(redis ? REQUESTS_IN_A_TURN : Number.POSITIVE_INFINITY)
 const publish = redis ? await publisher(amqp, `${queuePrefix}.parts`) : undefined
 
 app.post<{ Body: { phone: string } }>('/sms/send', async ({ body: { phone } }, reply) => {

@@ -170,6 +170,8 @@ at_end = function()
   for k, window in pairs(changed or {}) do write_counter(k, window, there[k], sums[k], insides[k]) end
 end
 
+local function units_of(i) return a.units and a.units[i] or 1 end
+
 -- The units as of now. Before anything else is done with it.
 local function open_budget(k, window)
   if not sums[k] then
@@ -186,7 +188,7 @@ end
 local function verified_of(k, window) return (read_counter(k .. ':verified', window)) end
 local function add_verified(i, window, _, share, _, least)
   if share == 0 and least == 0 then return end
-  add(KEYS[first_key + i] .. ':verified', window, a.units and a.units[i] or 1)
+  add(KEYS[first_key + i] .. ':verified', window, units_of(i))
 end
 
 -- How much there may be. What was verified is looked at only where it matters.
@@ -208,7 +210,7 @@ end
 
 local function look(i, window, max, share)
   local k = KEYS[first_key + i]
-  local used = open_budget(k, window) + (a.units and a.units[i] or 1)
+  local used = open_budget(k, window) + units_of(i)
   if used <= max then return end
   local most = most_of(k, window, max, share)
   if used <= most then return end
@@ -231,7 +233,7 @@ local function tell(i, window, max, share, name, kind, used, part)
 end
 
 local function take_from(i, window, max, share, below, least)
-  local k, units = KEYS[first_key + i], a.units and a.units[i] or 1
+  local k, units = KEYS[first_key + i], units_of(i)
   local sum, inside = sums[k], insides[k]
   local used = sum + units
   change_budget(k, window, used, inside + units)
@@ -282,7 +284,7 @@ end
 
 local function one(i, window, max, share, below, least)
   local k = KEYS[first_key + i]
-  if open_budget(k, window) > 0 then take_back(k, window, a.units and a.units[i] or 1) end
+  if open_budget(k, window) > 0 then take_back(k, window, units_of(i)) end
   if a.verified then add_verified(i, window, max, share, below, least) end
 end
 each(budgets.rules, one)
