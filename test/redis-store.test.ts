@@ -149,14 +149,15 @@ test('redis: Who is only refused leaves nothing behind.', async () => {
   const { store, prefix } = await openStore()
   const full = { key: 'full', window: 60_000, max: 1, share: 0.5, units: 1 }
   await store.spend([full])
-  const before = (await keysOf(prefix)).length
   for (let n = 0; n < 50; n++) {
     const mine = { ...full, key: `address ${n}` }
     assert.equal((await store.spend([mine, full])).verdict, 'wait')
     await store.usage([mine])
     await store.refund([mine], Date.now(), false)
   }
-  assert.equal((await keysOf(prefix)).length, before)
+  // The full one may have begun a new bucket meanwhile.
+  const others = (await keysOf(prefix)).filter((key) => !key.includes(':b:full'))
+  assert.deepEqual(others, [])
 })
 
 test('redis: All keys have a life but a count of failures.', async () => {
