@@ -4,7 +4,7 @@
  */
 import { parseArgs } from 'node:util'
 import { compile } from '../test/compiled.ts'
-import { startServices } from '../test/services.ts'
+import { AS_SHIPPED, startServices } from '../test/services.ts'
 import { measure, type Result } from './row.ts'
 import { ROWS } from './rows.ts'
 import { asTables, describe, say, write } from './table.ts'
@@ -34,7 +34,7 @@ const chosen = ROWS.filter(({ name }) => positionals.length === 0 || positionals
 
 const startedAt = performance.now()
 await using compiled = await compile()
-await using services = await startServices()
+await using services = await startServices({ rabbitmqArgs: AS_SHIPPED })
 const { redis, rabbitmq } = services
 const place = { ...extent, rounds, folder: compiled.folder, redis, rabbitmq }
 const results: Result[] = []

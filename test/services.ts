@@ -3,7 +3,7 @@ import { rabbitMQVersion, startRabbitMQ } from './services/rabbitmq.ts'
 import { redisVersion, startRedis } from './services/redis.ts'
 import type { Endpoint, Service, StartOptions } from './services/service.ts'
 
-export { startRabbitMQ } from './services/rabbitmq.ts'
+export { AS_SHIPPED, startRabbitMQ } from './services/rabbitmq.ts'
 export { startRedis } from './services/redis.ts'
 export type { Endpoint, Service, Signal, StartOptions } from './services/service.ts'
 
@@ -17,11 +17,13 @@ export interface Services extends AsyncDisposable {
 export interface ServicesOptions extends Omit<StartOptions, 'args'> {
   /** Where REDIS_URL and AMQP_URL are read. @default process.env */
   env?: Record<string, string | undefined>
+  /** For a RabbitMQ that is started. */
+  rabbitmqArgs?: string[]
 }
 
 /** Uses REDIS_URL and AMQP_URL where they are set, each on its own, and starts what is missing. */
 export async function startServices(options: ServicesOptions = {}): Promise<Services> {
-  const { env = process.env, ...startOptions } = options
+  const { env = process.env, rabbitmqArgs = [], ...startOptions } = options
   const failed = new AbortController()
   const signal = startOptions.signal
     ? AbortSignal.any([startOptions.signal, failed.signal])
@@ -32,7 +34,7 @@ export async function startServices(options: ServicesOptions = {}): Promise<Serv
       : startRedis({ ...startOptions, signal }),
     env.AMQP_URL
       ? findService('RabbitMQ', 'AMQP_URL', env.AMQP_URL, rabbitMQVersion)
-      : startRabbitMQ({ ...startOptions, signal }),
+      : startRabbitMQ({ ...startOptions, args: rabbitmqArgs, signal }),
   ] as const
   for (const start of starts) start.catch((error: unknown) => failed.abort(error))
   const [redis, rabbitmq] = await Promise.allSettled(starts)
