@@ -1,13 +1,14 @@
 #!/usr/bin/env node
 /** `sms-verify-consumer`: `startConsumer` with a command line around it. */
 import type { Server } from 'node:http'
-import { type Logger, pino } from 'pino'
+import { type DestinationStream, type Logger, pino } from 'pino'
 import { type DeadAction, deadLetters } from './cli-dead.ts'
 import { type Command, readCommand, type Settings } from './cli-flags.ts'
 import { serveHealth } from './cli-health.ts'
 import { providerNamed } from './cli-provider.ts'
 import { type Environment, list, number, onOrOff, required } from './cli-values.ts'
 import { type Consumer, type ConsumerOptions, startConsumer } from './consumer.ts'
+import { stdoutLines } from './log.ts'
 
 const EXIT_FAILED = 1
 const EXIT_USAGE = 2
@@ -16,7 +17,7 @@ async function main(argv: string[], env: Environment): Promise<void> {
   const { settings, action, text } = commandOf(argv, env)
   if (text !== undefined) return void process.stdout.write(text)
   if (action) return goThroughDead(action, settings)
-  const logger = createLogger(settings['log-level'])
+  const logger = createLogger(settings['log-level'], stdoutLines())
   let consumer: Consumer | undefined
   let health: Server | undefined
   let stopping = false
@@ -54,7 +55,7 @@ function commandOf(argv: string[], env: Environment): Command {
 
 async function goThroughDead(action: DeadAction, settings: Settings): Promise<void> {
   // What is found goes to stdout, and only that.
-  const logger = createLogger(settings['log-level'], 2)
+  const logger = createLogger(settings['log-level'], pino.destination(2))
   const print = (line: string) => void process.stdout.write(`${line}\n`)
   try {
     await deadLetters(action, { ...sharedOptions(settings), logger }, print)
@@ -63,10 +64,9 @@ async function goThroughDead(action: DeadAction, settings: Settings): Promise<vo
   }
 }
 
-/** `output` is a file descriptor: 1 is stdout, 2 is stderr. */
-function createLogger(level: string | undefined, output = 1): Logger {
+function createLogger(level: string | undefined, output: DestinationStream): Logger {
   try {
-    return pino({ level: level ?? 'info' }, pino.destination(output))
+    return pino({ level: level ?? 'info' }, output)
   } catch {
     return fail(
       new Error(`--log-level: expected trace, debug, info, warn, error or silent, got ${level}`),

@@ -7,7 +7,7 @@ import { Type } from '@sinclair/typebox'
 import { pino } from 'pino'
 import { type Counts, createDelivery } from './delivery.ts'
 import { type Hooks, type ProviderAlert, safeHooks } from './hooks.ts'
-import type { Logger } from './log.ts'
+import { type Logger, stdoutLines } from './log.ts'
 import { withProgress } from './progress.ts'
 import { createProviderHealth } from './provider-health.ts'
 import { asChain, type ProviderChain } from './providers/chain.ts'
@@ -109,7 +109,7 @@ export async function startConsumer(options: ConsumerOptions): Promise<Consumer>
     receipts = false,
     minRemaining = MIN_REMAINING,
   } = options
-  const { queuePrefix = QUEUE_PREFIX, logger = pino() } = options
+  const { queuePrefix = QUEUE_PREFIX, logger = pino({}, stdoutLines()) } = options
   const chain = asChain(provider)
   const retry = withDefaults(RETRY, options.retry)
 

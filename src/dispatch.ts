@@ -1,11 +1,9 @@
 /** Who of the providers sends a message, and what it came to: order, fail-over, rates, health, and one bounded time for all. */
-import { getEventListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { atDeadline } from './deadline.ts'
+import { call } from './call.ts'
 import type { ProviderHealth } from './provider-health.ts'
 import type { ProviderChain } from './providers/chain.ts'
-import type { Outcome, OutcomeClass, SmsMessage, SmsProvider } from './providers/provider.ts'
-import { isReleased, markReleased } from './providers/signals.ts'
+import type { OutcomeClass, SmsMessage, SmsProvider } from './providers/provider.ts'
 import type { DeliveryStore, Previous } from './store/store.ts'
 
 export interface DispatchOptions {
@@ -49,11 +47,6 @@ const PASSED_ON = new Set<OutcomeClass>([
   ...(['retry', 'account', 'permanent_request', 'rate_recipient'] as const),
 ])
 
-const CLASSES = new Set<OutcomeClass>([
-  ...PASSED_ON,
-  ...(['ok', 'duplicate', 'ambiguous', 'permanent_recipient', 'fraud_block'] as const),
-])
-
 /** Milliseconds after which a dispatch has certainly ended. */
 export function longestDispatch({ rates }: Pick<ProviderChain, 'rates'>): number {
   const lines = Object.keys(rates).length
@@ -62,7 +55,6 @@ export function longestDispatch({ rates }: Pick<ProviderChain, 'rates'>): number
 
 export function createDispatch(options: DispatchOptions): Dispatch {
   const { queue, chain, health, store, longestTurn = LONGEST_TURN } = options
-  const call = createCall()
   return async function dispatch(message, previous) {
     const order = orderOf(message, previous)
     const time = startTime(chain.inDoubt === 'next' ? order.length : 1)
@@ -149,60 +141,6 @@ function startTime(calls: number): Time {
       end += ms
     },
   }
-}
-
-function createCall() {
-  /**
-   * To be used again. One that is listened to takes Node 20 longer to make than a message to open, and memory that only a full
-   * garbage collection frees.
-   */
-  const unused: AbortController[] = []
-
-  function take(): AbortController {
-    const abort = unused.pop() ?? new AbortController()
-    markReleased(abort.signal, false)
-    return abort
-  }
-
-  /** Only what `post` has released and nobody else listens to: else somebody would hear of another call's end. */
-  function keep(abort: AbortController): void {
-    const { signal } = abort
-    if (signal.aborted || !isReleased(signal)) return
-    if (getEventListeners(signal, 'abort').length === 0) unused.push(abort)
-  }
-
-  /** The provider's outcome, in so many milliseconds; what cannot be read or was thrown may have been sent. */
-  return async (provider: SmsProvider, message: SmsMessage, ms: number): Promise<Outcome> => {
-    const abort = take()
-    let timer: NodeJS.Timeout | undefined
-    let hasEnded = false
-    try {
-      const outcome = await new Promise<Outcome>((resolve, reject) => {
-        timer = atDeadline(ms, () => {
-          // The answer that came meanwhile has ended it: the signal may be another call's by now.
-          if (hasEnded) return
-          resolve({ class: 'ambiguous', code: 'timeout' })
-          abort.abort(new Error(`no answer within ${Math.round(ms)} ms`))
-        })
-        Promise.resolve(provider.send(message, { signal: abort.signal })).then(resolve, reject)
-      })
-      if (CLASSES.has(outcome?.class)) return outcome
-      return { class: 'ambiguous', code: 'unreadable outcome', alert: true }
-    } catch (error) {
-      return { class: 'ambiguous', code: codeOf(error), alert: true }
-    } finally {
-      clearTimeout(timer)
-      hasEnded = true
-      keep(abort)
-    }
-  }
-}
-
-// Its code or name only: an error text may quote the request.
-export function codeOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'thrown'
-  const { code } = (error.cause ?? error) as { code?: unknown }
-  return typeof code === 'string' ? code : error.name
 }
 
 /**

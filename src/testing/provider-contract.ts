@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
-import { codeOf } from '../dispatch.ts'
+import { codeOf } from '../call.ts'
 import type { Outcome, OutcomeClass, SmsMessage, SmsProvider } from '../providers/provider.ts'
 
 /**
