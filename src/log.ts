@@ -11,7 +11,7 @@ export interface Logger {
 
 /**
  * Stdout for pino. The lines of one turn of the event loop are written together, for a call of the system takes longer than to make a
- * line; and before the process ends, unless it is killed.
+ * line; and before the process ends, unless it is killed. Who reads them slowly is waited for: none is lost, and none piles up.
  */
 export function stdoutLines(): DestinationStream {
   stdout ??= gathered(pino.destination({ dest: 1, sync: true }))
