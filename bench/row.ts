@@ -27,7 +27,7 @@ export type Round<Name extends string = string> = () => Promise<Record<Name, Fig
 export interface Row<Name extends string = string> {
   /** For the command line. */
   name: string
-  table: 'targets' | 'processes' | 'parts' | 'costs' | 'profile'
+  table: 'targets' | 'processes' | 'parts' | 'costs' | 'sums' | 'profile'
   lines: Record<Name, Line>
   /** Starts what all rounds share; it ends with the world. */
   prepare(world: World): Promise<Round<Name>>

@@ -10,10 +10,11 @@ import { processesRow } from './rows/processes.ts'
 import { profileRow } from './rows/profile.ts'
 import { sendRow, verifyRow } from './rows/routes.ts'
 import { startRow } from './rows/start.ts'
+import { sumsRow } from './rows/sums.ts'
 
 export const ROWS: Row[] = [
   ...[sendRow, verifyRow, embeddedRow],
   ...[consumerRow, noopRow, latencyRow, paceRow],
   ...[sizeRow, livesRow, waitingRow, startRow],
-  ...[processesRow, partsRow, costsRow, profileRow],
+  ...[processesRow, partsRow, costsRow, sumsRow, profileRow],
 ]

@@ -17,6 +17,7 @@ const HEADS: Record<Row['table'], string[]> = {
   processes: ['What', 'Ours', 'Beside it', 'Share'],
   parts: ['What', 'The parts alone', 'Beside it', 'Share'],
   costs: ['What', 'Ours', 'Beside it', 'Share'],
+  sums: ['What', 'Ours', 'Beside it', 'Share'],
   profile: ['What', 'Ours', 'Beside it', 'Share'],
 }
 

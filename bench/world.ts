@@ -2,7 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { Endpoint, Service } from '../test/services.ts'
 import type { Answers, Ask, Program, Settings } from './programs/program.ts'
 
@@ -73,7 +73,7 @@ async function startProgram(file: string, settings: Settings): Promise<Running> 
     execArgv: flags,
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   })
-  const { url } = await answer<{ url: string }>(child, 0)
+  const { url } = await answer<{ url: string }>(child, 0, `${basename(file)}: start`)
   let asked = 0
   return {
     pid: child.pid as number,
@@ -81,7 +81,7 @@ async function startProgram(file: string, settings: Settings): Promise<Running> 
     async ask(name, count) {
       const nth = ++asked
       child.send({ nth, name, count })
-      return answer(child, nth)
+      return answer(child, nth, `${basename(file)}: ${name}`)
     },
     async stop() {
       if (child.exitCode !== null || child.signalCode !== null) return
@@ -94,7 +94,8 @@ async function startProgram(file: string, settings: Settings): Promise<Running> 
   }
 }
 
-async function answer<T>(child: ChildProcess, nth: number): Promise<T> {
+/** What it says to the question of that number; `about` is for the error where it says nothing. */
+async function answer<T>(child: ChildProcess, nth: number, about: string): Promise<T> {
   return new Promise((resolve, reject) => {
     const settle = (done: () => void) => {
       clearTimeout(timer)
@@ -106,9 +107,9 @@ async function answer<T>(child: ChildProcess, nth: number): Promise<T> {
       if (message.nth !== nth) return
       settle(() => (message.error ? reject(new Error(message.error)) : resolve(message.answer)))
     }
-    const fail = (why: string) => settle(() => reject(new Error(`${child.spawnfile}: ${why}`)))
-    const onExit = () => fail('a program of the bench has ended')
-    const timer = setTimeout(() => fail('a program of the bench does not answer'), PATIENCE)
+    const fail = (why: string) => settle(() => reject(new Error(`${about}: ${why}`)))
+    const onExit = () => fail('the program has ended')
+    const timer = setTimeout(() => fail('the program does not answer'), PATIENCE)
     child.on('message', onMessage)
     child.on('exit', onExit)
   })
