@@ -1,6 +1,7 @@
 /** The parts of a consumer: a script before and one after the call of the vendor, a seal opened, a line of the log. */
 import { connect } from 'amqplib'
 import { pino } from 'pino'
+import { stdoutLines } from '../../src/log.ts'
 import { pooledFetch } from '../../src/providers/pool.ts'
 import { acknowledger } from '../../src/queue/acknowledger.ts'
 import { gatherWrites } from '../../src/queue/gather-writes.ts'
@@ -10,16 +11,20 @@ import { countTo, ready, settings } from './program.ts'
 
 const { redis, amqp, queuePrefix, vendor } = settings
 const ask = await asker(redis)
-const logger = pino()
+const logger = pino({}, stdoutLines())
+
+/** To be used again: one that is listened to takes long to make. */
+const signals: AbortSignal[] = []
 
 async function send(id: string): Promise<void> {
   const { sealedCode, sealedPhone } = SEALED
   await ask(CLAIM, { id, holder: 'holder', sealedCode })
   const { phone } = open(SEALED)
   if (vendor) {
-    const signal = new AbortController().signal
+    const signal = signals.pop() ?? new AbortController().signal
     const { body } = await pooledFetch(vendor, { ...REQUEST, signal, redirect: 'error' })
     for await (const _ of body ?? []);
+    signals.push(signal)
   }
   await ask(COMPLETE, { id, sealedPhone })
   logger.info({ event: 'sms.sent', id, phone }, 'the provider took the SMS')
