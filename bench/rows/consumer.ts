@@ -2,7 +2,7 @@
 import { sendMany } from '../load.ts'
 import type { Drained } from '../programs/program.ts'
 import { publishMany } from '../queue.ts'
-import { type Row, row } from '../row.ts'
+import { type Row, row, warmed } from '../row.ts'
 import type { Running, World } from '../world.ts'
 
 const MEGABYTE = 1e6
@@ -12,8 +12,8 @@ const LATENCY = 100
 const SLOTS = 512
 const IDEAL = (SLOTS * 1000) / LATENCY
 
-/** How many rounds' messages come first, unmeasured: V8 goes on compiling for so long, and a consumer runs for weeks. */
-const WARM_UP = 6
+/** Rounds that come first, unmeasured: V8 goes on compiling for so long, and a consumer runs for weeks. */
+export const WARM_UP = 6
 
 export const rate = ({ jobs, from, to }: Drained): number => (jobs * 1000) / (to - from)
 
@@ -57,15 +57,15 @@ export const consumerRow: Row = row({
     const bullmq = await world.start('peer-bullmq', { queuePrefix, vendor })
     const memory = async (program: Running) => (await program.ask('usage')).rss / MEGABYTE
     const loaded = { ours: await memory(consumer), other: await memory(floor) }
-    const round = async (jobs: number) => {
+    const round = async () => {
       await Promise.all([
-        publishMany(world.rabbitmq.url, `${queuePrefix}.floor`, jobs),
-        bullmq.ask('fill', jobs),
+        publishMany(world.rabbitmq.url, `${queuePrefix}.floor`, world.jobs),
+        bullmq.ask('fill', world.jobs),
       ])
-      await sendMany(web.url, jobs)
-      const bare = await drain(floor, jobs)
-      const ours = await drain(consumer, jobs)
-      const peer = await drain(bullmq, jobs)
+      await sendMany(web.url, world.jobs)
+      const bare = await drain(floor, world.jobs)
+      const ours = await drain(consumer, world.jobs)
+      const peer = await drain(bullmq, world.jobs)
       return {
         floor: { ours, other: bare },
         bullmq: { ours, other: peer },
@@ -73,8 +73,7 @@ export const consumerRow: Row = row({
         loaded,
       }
     }
-    await round(WARM_UP * world.jobs)
-    return () => round(world.jobs)
+    return warmed(round, WARM_UP)
   },
 })
 
@@ -94,14 +93,13 @@ export const noopRow: Row = row({
     const web = await world.start('web', { queuePrefix })
     const consumer = await world.start('consumer', { queuePrefix })
     const floor = await world.start('floor-consumer', { queuePrefix })
-    const round = async (jobs: number) => {
-      await publishMany(world.rabbitmq.url, `${queuePrefix}.floor`, jobs)
-      await sendMany(web.url, jobs)
-      const other = await drain(floor, jobs)
-      return { rate: { ours: await drain(consumer, jobs), other } }
+    const round = async () => {
+      await publishMany(world.rabbitmq.url, `${queuePrefix}.floor`, world.jobs)
+      await sendMany(web.url, world.jobs)
+      const other = await drain(floor, world.jobs)
+      return { rate: { ours: await drain(consumer, world.jobs), other } }
     }
-    await round(WARM_UP * world.jobs)
-    return () => round(world.jobs)
+    return warmed(round, WARM_UP)
   },
 })
 

@@ -7,7 +7,7 @@ import { sendMany } from '../load.ts'
 import { publishMany } from '../queue.ts'
 import { type Row, row, warmed } from '../row.ts'
 import type { Running } from '../world.ts'
-import { drain } from './consumer.ts'
+import { drain, WARM_UP } from './consumer.ts'
 
 const UNIT = { unit: 'µs of CPU', against: 'BullMQ worker' }
 
@@ -52,7 +52,7 @@ export const sumsRow: Row = row({
         ...{ rabbitmq: each('rabbitmq'), vendor: each('vendor') },
       }
     }
-    return warmed(async () => {
+    const round = async () => {
       await sendMany(web.url, world.jobs)
       for (const prefix of [ofParts, ofBare]) {
         await publishMany(world.rabbitmq.url, `${prefix}.floor`, world.jobs)
@@ -69,6 +69,7 @@ export const sumsRow: Row = row({
         parts: { ours: sum(await costsOf(parts)), other },
         bare: { ours: sum(await costsOf(bare)), other },
       }
-    })
+    }
+    return warmed(round, WARM_UP / 2)
   },
 })
