@@ -19,25 +19,16 @@ const CLASSES = new Set<OutcomeClass>([
 const unused: AbortController[] = []
 
 /**
- * What a provider is handed. Its signal is made when it is asked for: that takes Node 20 longer than to open a message, and gives each
- * a hidden class of its own, which only a full garbage collection frees.
+ * The signal of one call, made when it is asked for: to make one takes Node 20 as long as to open a message, and each has a hidden class
+ * of its own, which only a full garbage collection frees.
  */
-class CallOptions implements SendOptions {
-  declare readonly signal: AbortSignal
+class CallSignal {
   #abort: AbortController | undefined
   #error: Error | undefined
 
-  // The object's own, as whoever wraps a provider may copy it.
-  static readonly #signal = {
-    enumerable: true,
-    get(this: CallOptions): AbortSignal {
-      this.#abort ??= this.#make()
-      return this.#abort.signal
-    },
-  }
-
-  constructor() {
-    Object.defineProperty(this, 'signal', CallOptions.#signal)
+  get(): AbortSignal {
+    this.#abort ??= this.#make()
+    return this.#abort.signal
   }
 
   #make(): AbortController {
@@ -53,14 +44,35 @@ class CallOptions implements SendOptions {
     this.#abort?.abort(error)
   }
 
-  /** Only what `post` has released and nobody else listens to is used again: else somebody would hear of another call's end. */
+  /**
+   * Only what `post` has released and nobody else listens to is used again: else somebody would hear of another call's end, as would
+   * who asks this one for its signal later.
+   */
   release(): void {
-    if (!this.#abort) return
-    const { signal } = this.#abort
-    if (signal.aborted || !isReleased(signal)) return
-    if (getEventListeners(signal, 'abort').length === 0) unused.push(this.#abort)
+    const abort = this.#abort
+    if (!abort || abort.signal.aborted || !isReleased(abort.signal)) return
+    if (getEventListeners(abort.signal, 'abort').length > 0) return
+    this.#abort = undefined
+    unused.push(abort)
   }
 }
+
+const OF_CALL = Symbol('signal of the call')
+
+/** The object's own, so that whoever wraps a provider can copy it, hand it on behind a proxy, or put another one in its place. */
+const SIGNAL: PropertyDescriptor & ThisType<{ [OF_CALL]: CallSignal }> = {
+  enumerable: true,
+  configurable: true,
+  get() {
+    return this[OF_CALL].get()
+  },
+  set(value: AbortSignal) {
+    Object.defineProperty(this, 'signal', { value, enumerable: true, writable: true })
+  },
+}
+
+const optionsWith = (signal: CallSignal): SendOptions =>
+  Object.defineProperty({ [OF_CALL]: signal }, 'signal', SIGNAL) as unknown as SendOptions
 
 /** The provider's outcome, in so many milliseconds; what cannot be read or was thrown may have been sent. */
 export async function call(
@@ -68,7 +80,7 @@ export async function call(
   message: SmsMessage,
   ms: number,
 ): Promise<Outcome> {
-  const options = new CallOptions()
+  const signal = new CallSignal()
   let timer: NodeJS.Timeout | undefined
   let hasEnded = false
   try {
@@ -77,9 +89,9 @@ export async function call(
         // The answer that came meanwhile has ended it: the signal may be another call's by now.
         if (hasEnded) return
         resolve({ class: 'ambiguous', code: 'timeout' })
-        options.abort(new Error(`no answer within ${Math.round(ms)} ms`))
+        signal.abort(new Error(`no answer within ${Math.round(ms)} ms`))
       })
-      Promise.resolve(provider.send(message, options)).then(resolve, reject)
+      Promise.resolve(provider.send(message, optionsWith(signal))).then(resolve, reject)
     })
     if (CLASSES.has(outcome?.class)) return outcome
     return { class: 'ambiguous', code: 'unreadable outcome', alert: true }
@@ -88,7 +100,7 @@ export async function call(
   } finally {
     clearTimeout(timer)
     hasEnded = true
-    options.release()
+    signal.release()
   }
 }
 

@@ -1,4 +1,5 @@
 /** What is asked of a logger, and where a consumer's own lines go. */
+import { writeSync } from 'node:fs'
 import { type DestinationStream, pino } from 'pino'
 
 /** The four levels of pino, Fastify's loggers and most others. */
@@ -10,13 +11,17 @@ export interface Logger {
 }
 
 /**
- * Stdout for pino. The lines of one turn of the event loop are written together, for a call of the system takes longer than to make a
- * line; and before the process ends, unless it is killed. Who reads them slowly is waited for: none is lost, and none piles up.
+ * Where pino writes by itself, with the lines of one turn of the event loop written together: to hand each to another thread takes longer
+ * than to make it. Those of the last turn are written when the process ends, unless it is killed.
  */
 export function stdoutLines(): DestinationStream {
-  stdout ??= gathered(pino.destination({ dest: 1, sync: true }))
+  // Who has put another `write` in its place wants to have it called.
+  if (Object.hasOwn(process.stdout, 'write')) return process.stdout
+  stdout ??= gathered(pino.destination(STDOUT))
   return stdout
 }
+
+const STDOUT = 1
 
 /** One for the process: its lines stay in their order, and it listens for the end once. */
 let stdout: DestinationStream | undefined
@@ -24,10 +29,18 @@ let stdout: DestinationStream | undefined
 function gathered(destination: DestinationStream): DestinationStream {
   let lines = ''
   function release(): void {
-    if (lines !== '') destination.write(lines)
+    const all = lines
     lines = ''
+    if (all !== '') destination.write(all)
   }
-  process.on('exit', release)
+  // After pino, which writes what it was given before.
+  process.on('exit', () => {
+    try {
+      writeSync(STDOUT, lines)
+    } catch {
+      // Nobody reads them, or not fast enough.
+    }
+  })
   return {
     write(line) {
       if (lines === '') setImmediate(release)

@@ -3,6 +3,8 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
+import { pino } from 'pino'
+import { stdoutLines } from '../src/log.ts'
 import { programArgs } from './compiled.ts'
 
 for (const [end, code] of [
@@ -30,4 +32,13 @@ test('Who reads the lines may stop reading.', async () => {
   child.stdout.destroy()
   const [errors, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')])
   assert.deepEqual([errors, code], ['', 0])
+})
+
+test('Who has put another write in the place of that of stdout has it called.', (t) => {
+  const lines: string[] = []
+  t.mock.method(process.stdout, 'write', (line: string) => lines.push(line) > 0)
+  pino({}, stdoutLines()).info('hello')
+  t.mock.restoreAll()
+  assert.equal(lines.length, 1)
+  assert.match(lines[0] ?? '', /"msg":"hello"/)
 })

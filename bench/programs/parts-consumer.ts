@@ -13,7 +13,7 @@ const { redis, amqp, queuePrefix, vendor } = settings
 const ask = await asker(redis)
 const logger = pino({}, stdoutLines())
 
-/** To be used again: one that is listened to takes long to make. */
+/** To be used again, as ours are: one takes as long to make as a message to open. */
 const signals: AbortSignal[] = []
 
 async function send(id: string): Promise<void> {

@@ -1,4 +1,4 @@
-/** Plays the vendor of `ronglianProvider`: says yes to everything and, once somebody wants to know, when it was asked for which number. */
+/** Plays the vendor of `ronglianProvider`: says yes to everything; notes when it was asked for which number, once somebody has asked for that. */
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'

@@ -13,7 +13,7 @@ const SLOTS = 512
 const IDEAL = (SLOTS * 1000) / LATENCY
 
 /** Rounds that come first, unmeasured: V8 goes on compiling for so long, and a consumer runs for weeks. */
-export const WARM_UP = 6
+const WARM_UP = 6
 
 export const rate = ({ jobs, from, to }: Drained): number => (jobs * 1000) / (to - from)
 

@@ -7,7 +7,7 @@ import { sendMany } from '../load.ts'
 import { publishMany } from '../queue.ts'
 import { type Row, row, warmed } from '../row.ts'
 import type { Running } from '../world.ts'
-import { drain, WARM_UP } from './consumer.ts'
+import { drain } from './consumer.ts'
 
 const UNIT = { unit: 'µs of CPU', against: 'BullMQ worker' }
 
@@ -61,7 +61,8 @@ export const sumsRow: Row = row({
       const own = await costsOf(ours)
       const peer = await costsOf(bullmq)
       const beside = (name: keyof Costs) => ({ ours: own[name], other: peer[name] })
-      const other = sum(peer)
+      // RabbitMQ has nothing to do with it.
+      const other = sum({ ...peer, rabbitmq: 0 })
       return {
         ours: { ours: sum(own), other },
         ...{ program: beside('program'), redis: beside('redis') },
@@ -70,6 +71,6 @@ export const sumsRow: Row = row({
         bare: { ours: sum(await costsOf(bare)), other },
       }
     }
-    return warmed(round, WARM_UP / 2)
+    return warmed(round, 2)
   },
 })
