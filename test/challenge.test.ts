@@ -23,7 +23,7 @@ for (const mode of MODES) {
   test(`${mode}: Whoever solves the challenge gets a code, once, for this number from this address.`, async (t) => {
     const { app } = await start(t, mode, { challenge: 'on' })
     const phone = newPhone()
-    const solution = solve(await puzzleFor(app, { phone }))
+    const solution = await solve(await puzzleFor(app, { phone }))
 
     const refused = async (payload: object, ip?: string) =>
       assert.equal((await send(app, payload, ip)).json().code, 'SMS_VERIFY_CHALLENGE_REQUIRED')
@@ -33,7 +33,7 @@ for (const mode of MODES) {
     assert.equal((await send(app, { phone, solution })).statusCode, 202)
     await refused({ phone, solution })
     // However the number is written.
-    const another = solve(await puzzleFor(app, { phone }))
+    const another = await solve(await puzzleFor(app, { phone }))
     const spaced = `${phone.slice(0, 3)} ${phone.slice(3)}`
     assert.equal((await send(app, { phone: spaced, solution: another })).statusCode, 202)
   })
@@ -41,7 +41,7 @@ for (const mode of MODES) {
   test(`${mode}: Of parallel sends with one solution one gets a code.`, async (t) => {
     const { app } = await start(t, mode, { challenge: 'on' })
     const phone = newPhone()
-    const solution = solve(await puzzleFor(app, { phone }))
+    const solution = await solve(await puzzleFor(app, { phone }))
     const answers = await Promise.all(
       Array.from({ length: 50 }, () => send(app, { phone, solution })),
     )
@@ -59,14 +59,14 @@ for (const mode of MODES) {
       const phone = newPhone()
       const puzzle = await puzzleFor(app, { phone })
       bits.push(puzzle.bits)
-      assert.equal((await send(app, { phone, solution: solve(puzzle) })).statusCode, 202)
+      assert.equal((await send(app, { phone, solution: await solve(puzzle) })).statusCode, 202)
     }
     assert.deepEqual(bits, [18, 19])
     // What is used up is used up, whatever one solves.
     const phone = newPhone()
     const last = await puzzleFor(app, { phone })
     assert.equal(last.bits, 20)
-    const answer = await send(app, { phone, solution: solve(last) })
+    const answer = await send(app, { phone, solution: await solve(last) })
     assert.equal(answer.statusCode, 429)
   })
 }
@@ -77,7 +77,7 @@ test('A hook can ask for it; without one and by default nobody does.', async (t)
     beforeSend: (context) => (context.phone === phone ? 'challenge' : 'allow'),
   })
   assert.equal((await send(hook.app, { phone: newPhone() })).statusCode, 202)
-  const solution = solve(await puzzleFor(hook.app, { phone }))
+  const solution = await solve(await puzzleFor(hook.app, { phone }))
   assert.equal((await send(hook.app, { phone, solution })).statusCode, 202)
   const { app } = await start(t, 'embedded')
   assert.equal((await send(app, { phone })).statusCode, 202)
@@ -92,12 +92,12 @@ test('A send that is refused anyway, and a repeated one, need no solution; a ref
   const ip = '127.0.0.1'
   const [first, second] = [await puzzleFor(app, { phone }, ip), await puzzleFor(app, { phone }, ip)]
   const key = { 'idempotency-key': 'one' }
-  const payload = { phone, solution: solve(first) }
+  const payload = { phone, solution: await solve(first) }
   const sent = await post(app, '/sms/send', payload, key)
   assert.equal(sent.status, 202)
   assert.deepEqual((await post(app, '/sms/send', { phone }, key)).body.id, sent.body.id)
   for (let i = 0; i < 2; i++) {
-    assert.equal((await send(app, { phone, solution: solve(second) }, ip)).statusCode, 429)
+    assert.equal((await send(app, { phone, solution: await solve(second) }, ip)).statusCode, 429)
   }
 })
 
@@ -124,7 +124,7 @@ test('A solution of another form, of another maker, too easy or too late is none
     { puzzle: [expires, bits, random, 'A'.repeat(22)].join('.'), bits },
   ]
   for (const each of forged) {
-    const answer = await send(app, { phone, solution: solve(each) })
+    const answer = await send(app, { phone, solution: await solve(each) })
     assert.equal(answer.json().code, 'SMS_VERIFY_CHALLENGE_REQUIRED')
   }
   // Too few zero bits.
