@@ -82,12 +82,10 @@ export async function call(
 ): Promise<Outcome> {
   const signal = new CallSignal()
   let timer: NodeJS.Timeout | undefined
-  let hasEnded = false
   try {
     const outcome = await new Promise<Outcome>((resolve, reject) => {
       timer = atDeadline(ms, () => {
-        // The answer that came meanwhile has ended it: the signal may be another call's by now.
-        if (hasEnded) return
+        // Where the answer has come meanwhile, neither changes anything: a signal that was released is not this call's any more.
         resolve({ class: 'ambiguous', code: 'timeout' })
         signal.abort(new Error(`no answer within ${Math.round(ms)} ms`))
       })
@@ -99,7 +97,6 @@ export async function call(
     return { class: 'ambiguous', code: codeOf(error), alert: true }
   } finally {
     clearTimeout(timer)
-    hasEnded = true
     signal.release()
   }
 }

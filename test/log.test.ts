@@ -34,6 +34,19 @@ test('Who reads the lines may stop reading.', async () => {
   assert.deepEqual([errors, code], ['', 0])
 })
 
+test('Who does not read the lines for a while holds up nobody, and gets them all.', async () => {
+  const args = programArgs('test/many-lines.ts')
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  // More than a pipe holds; a write that waits for its reader would never let it go on.
+  const [alive] = await once(child.stderr, 'data')
+  assert.equal(String(alive), 'alive')
+  const lines = (await text(child.stdout)).trim().split('\n')
+  assert.deepEqual(
+    lines.map((line) => JSON.parse(line).n),
+    Array.from({ length: 2000 }, (_, n) => n),
+  )
+})
+
 test('Who has put another write in the place of that of stdout has it called.', (t) => {
   const lines: string[] = []
   t.mock.method(process.stdout, 'write', (line: string) => lines.push(line) > 0)

@@ -2,7 +2,7 @@
  * What one SMS by HTTP costs in all processes together, beside a queue that lives in Redis alone: where all of them share two cores, no
  * rate is higher than that sum allows.
  */
-import { type Cpu, cpuOf } from '../cpu.ts'
+import { type Cpu, cpuOf, perUnit } from '../cpu.ts'
 import { sendMany } from '../load.ts'
 import { publishMany } from '../queue.ts'
 import { type Row, row, warmed } from '../row.ts'
@@ -39,17 +39,13 @@ export const sumsRow: Row = row({
     const bullmq = await world.start('peer-bullmq', { queuePrefix, ...settings })
 
     const costsOf = async (program: Running): Promise<Costs> => {
-      const all = async () => ({
-        ...(await cpuOf(world, program)),
-        vendor: (await vendor.ask('usage')).cpu,
-      })
-      const before = await all()
+      const cpuOfVendor = async () => (await vendor.ask('usage')).cpu
+      const [before, vendorBefore] = [await cpuOf(world, program), await cpuOfVendor()]
       await drain(program, world.jobs)
-      const after = await all()
-      const each = (name: keyof Costs) => (after[name] - before[name]) / world.jobs
+      const [after, vendorAfter] = [await cpuOf(world, program), await cpuOfVendor()]
       return {
-        ...{ program: each('program'), redis: each('redis') },
-        ...{ rabbitmq: each('rabbitmq'), vendor: each('vendor') },
+        ...perUnit(before, after, world.jobs),
+        vendor: (vendorAfter - vendorBefore) / world.jobs,
       }
     }
     const round = async () => {
