@@ -32,6 +32,8 @@ export interface SupervisorOptions {
   seed: number
   /** Played last and alone, since everybody on the broker feels it. */
   alarm?: Alarm
+  /** Milliseconds that everything may take longer, where others keep the machine busy. @default 0 */
+  slack?: number
 }
 
 /** Milliseconds. */
@@ -48,7 +50,7 @@ const AT_ONCE = 12
 const ALARMS = 4
 
 export async function playSupervisor(options: SupervisorOptions): Promise<SupervisorResult> {
-  const { url, scripts, stride, seed, alarm } = options
+  const { scripts, stride, seed, alarm } = options
   const result: SupervisorResult = {
     scripts,
     cuts: 0,
@@ -67,10 +69,10 @@ export async function playSupervisor(options: SupervisorOptions): Promise<Superv
   try {
     const seeds = Array.from({ length: scripts }, (_, i) => seed + i)
     const alarms = alarm ? seeds.splice(-ALARMS) : []
-    await sideBySide(seeds, (one) => playOne(url, one, result))
-    for (const one of alarms) await playOne(url, one, result, alarm)
+    await sideBySide(seeds, (one) => playOne(options, one, result))
+    for (const one of alarms) await playOne(options, one, result, alarm)
     const offsets = Array.from({ length: Math.ceil(HELLO / stride) }, (_, i) => 1 + i * stride)
-    await sideBySide(offsets, (bytes) => cutAtByte(url, bytes, result))
+    await sideBySide(offsets, (bytes) => cutAtByte(options, bytes, result))
   } finally {
     process.off('unhandledRejection', onRejection)
     process.off('uncaughtException', onException)
@@ -90,7 +92,7 @@ const newPair = (url: string) =>
   openPair(url, `supervisor-${process.pid}-${randomBytes(4).toString('hex')}`)
 
 async function playOne(
-  url: string,
+  { url, slack = 0 }: SupervisorOptions,
   seed: number,
   result: SupervisorResult,
   alarm?: Alarm,
@@ -103,15 +105,16 @@ async function playOne(
     pair.keepSending()
     const longest = await pair.start()
     result.start = Math.max(result.start, longest)
-    if (longest > START) complain(`a start took ${longest} ms`)
+    if (longest > START + slack) complain(`a start took ${longest} ms`)
   }
   await playScript(pair, chance, start, alarm)
-  await works(pair, HEAL, complain, result)
+  await works(pair, HEAL + slack, complain, result)
   const frozen = chance.next() < 0.3
   if (frozen) for (const proxy of pair.proxies) proxy.freeze(true)
   const took = await pair.close()
   result.close = Math.max(result.close, took)
-  if (took > CLOSE) complain(`closed after ${took} ms${frozen ? ', with a silent peer' : ''}`)
+  if (took > CLOSE + slack)
+    complain(`closed after ${took} ms${frozen ? ', with a silent peer' : ''}`)
   await pair.clear()
 }
 
@@ -126,7 +129,7 @@ async function works(
   const sent = () => [...pair.jobs.values()]
   const arrived = () =>
     pair.ready() && sent().some(({ at, deliveredAt }) => at >= liftedAt && deliveredAt)
-  const healed = await eventually(arrived, 20_000)
+  const healed = await eventually(arrived, limit + 15_000)
   const took = Date.now() - liftedAt
   result.heals.push(took)
   if (!healed || took > limit) complain(`a job came through ${took} ms after the last fault`)
@@ -152,7 +155,11 @@ async function works(
 }
 
 /** Each side's connection is cut once as it is made and once as it is made again, by either peer. */
-async function cutAtByte(url: string, bytes: number, result: SupervisorResult): Promise<void> {
+async function cutAtByte(
+  { url, slack = 0 }: SupervisorOptions,
+  bytes: number,
+  result: SupervisorResult,
+): Promise<void> {
   for (const from of ['client', 'server'] satisfies Side[]) {
     const pair = await newPair(url)
     const complain = (what: string) => result.problems.push(`cut at ${bytes} of ${from}: ${what}`)
@@ -172,7 +179,7 @@ async function cutAtByte(url: string, bytes: number, result: SupervisorResult): 
     for (const proxy of pair.proxies) proxy.cut()
     await eventually(() => pair.ready(), HEAL)
     disarm()
-    await works(pair, HEAL_AFTER_CUT, complain, result)
+    await works(pair, HEAL_AFTER_CUT + slack, complain, result)
     await pair.close()
     await pair.clear()
   }
