@@ -1,33 +1,67 @@
 /** CPU time by process, which says more on a busy machine than what a clock says. */
 import { readFile } from 'node:fs/promises'
 import { Redis } from 'ioredis'
+import type { Figure, Line } from './row.ts'
 import type { Running, World } from './world.ts'
 
 /** Clock ticks a second of Linux, as it tells them to programs: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html */
 const TICKS = 100
 
-/** Microseconds of CPU since the start, of Redis, of RabbitMQ where it can be told, and of a program. */
+/** Microseconds of CPU, of Redis, of RabbitMQ where it can be told, of a program, and of the vendor whom it calls. */
 export interface Cpu {
+  program: number
   redis: number
   rabbitmq: number
-  program: number
+  vendor: number
 }
 
-export async function cpuOf(world: World, program: Running): Promise<Cpu> {
-  const { cpu } = await program.ask('usage')
+/** So much work, at so many units a second. */
+export interface Work {
+  rate: number
+  count: number
+}
+
+/** Runs, and answers with what each unit of the work cost. */
+export async function withCost<Done extends Work>(
+  world: World,
+  { program, vendor }: { program: Running; vendor?: Running },
+  run: () => Promise<Done>,
+): Promise<Done & { cost: Cpu }> {
+  const before = await cpuOf(world, program, vendor)
+  const done = await run()
+  const after = await cpuOf(world, program, vendor)
+  const each = (name: keyof Cpu) => (after[name] - before[name]) / done.count
+  const cost = {
+    program: each('program'),
+    redis: each('redis'),
+    rabbitmq: each('rabbitmq'),
+    vendor: each('vendor'),
+  }
+  return { ...done, cost }
+}
+
+/** Lines of the table of costs, for what is done by `program`, and for what stands beside it. */
+export function costLines(what: string, program: string, against: string) {
+  const lineFor = (where: string): Line => ({
+    ...{ table: 'costs', title: `one ${what}: ${where}`, unit: 'µs of CPU', against },
+  })
+  return { program: lineFor(program), redis: lineFor('Redis'), rabbitmq: lineFor('RabbitMQ') }
+}
+
+/** The figures for such lines. */
+export const costFigures = (ours: Cpu, other: Cpu) => {
+  const beside = (name: keyof Cpu): Figure => ({ ours: ours[name], other: other[name] })
+  return { program: beside('program'), redis: beside('redis'), rabbitmq: beside('rabbitmq') }
+}
+
+async function cpuOf(world: World, program: Running, vendor?: Running): Promise<Cpu> {
   return {
-    program: cpu,
+    program: (await program.ask('usage')).cpu,
     redis: await cpuOfRedis(world.redis.url),
     rabbitmq: await cpuOfBroker(world),
+    vendor: vendor ? (await vendor.ask('usage')).cpu : 0,
   }
 }
-
-/** What each unit of the work in between took. */
-export const perUnit = (before: Cpu, after: Cpu, units: number): Cpu => ({
-  program: (after.program - before.program) / units,
-  redis: (after.redis - before.redis) / units,
-  rabbitmq: (after.rabbitmq - before.rabbitmq) / units,
-})
 
 async function cpuOfRedis(url: string): Promise<number> {
   const redis = new Redis(url)

@@ -7,7 +7,11 @@ export interface Figure {
   other?: number
 }
 
+export type Table = 'targets' | 'processes' | 'parts' | 'costs' | 'sums' | 'profile'
+
 export interface Line {
+  /** @default 'targets' */
+  table?: Table
   title: string
   unit: string
   /** What stands beside it. */
@@ -27,7 +31,6 @@ export type Round<Name extends string = string> = () => Promise<Record<Name, Fig
 export interface Row<Name extends string = string> {
   /** For the command line. */
   name: string
-  table: 'targets' | 'processes' | 'parts' | 'costs' | 'sums' | 'profile'
   lines: Record<Name, Line>
   /** Starts what all rounds share; it ends with the world. */
   prepare(world: World): Promise<Round<Name>>
@@ -45,9 +48,26 @@ export async function warmed<Name extends string>(
   return round
 }
 
+/**
+ * Runs all of them one after the other, and answers what each came to. Every other time in the opposite order: who is first has
+ * beside him what was made ready for all and still goes on.
+ */
+export function createTurns() {
+  let backwards = false
+  return async <Name extends string, T>(
+    runs: Record<Name, () => Promise<T>>,
+  ): Promise<Record<Name, T>> => {
+    const names = Object.keys(runs) as Name[]
+    const results = {} as Record<Name, T>
+    for (const name of backwards ? names.reverse() : names) results[name] = await runs[name]()
+    backwards = !backwards
+    return results
+  }
+}
+
 export interface Result {
   row: string
-  table: Row['table']
+  table: Table
   line: Line
   /** Medians over the rounds; the share is that of shares, each within one round. */
   ours: number
@@ -63,7 +83,8 @@ export async function measure(row: Row, world: World): Promise<Result[]> {
   while (rounds.length < world.rounds) rounds.push(await round())
   return Object.entries(row.lines).map(([name, line]) => {
     const figures = rounds.map((figures) => figures[name] as Figure)
-    return { row: row.name, table: row.table, line, ...summary(figures, line.target) }
+    const { table = 'targets' } = line
+    return { row: row.name, table, line, ...summary(figures, line.target) }
   })
 }
 

@@ -1,20 +1,17 @@
 /** All rows, in the order of the tables. */
 import type { Row } from './row.ts'
 import { consumerRow, latencyRow, noopRow } from './rows/consumer.ts'
-import { costsRow } from './rows/costs.ts'
 import { embeddedRow } from './rows/embedded.ts'
 import { livesRow, sizeRow, waitingRow } from './rows/growth.ts'
 import { paceRow } from './rows/latency.ts'
-import { partsRow } from './rows/parts.ts'
 import { processesRow } from './rows/processes.ts'
 import { profileRow } from './rows/profile.ts'
 import { sendRow, verifyRow } from './rows/routes.ts'
 import { startRow } from './rows/start.ts'
-import { sumsRow } from './rows/sums.ts'
 
 export const ROWS: Row[] = [
   ...[sendRow, verifyRow, embeddedRow],
   ...[consumerRow, noopRow, latencyRow, paceRow],
   ...[sizeRow, livesRow, waitingRow, startRow],
-  ...[processesRow, partsRow, costsRow, sumsRow, profileRow],
+  ...[processesRow, profileRow],
 ]

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import type { Services } from '../test/services.ts'
 import { modelOf } from './model.ts'
-import type { Result, Row, Target } from './row.ts'
+import type { Result, Table, Target } from './row.ts'
 
 const FILE = 'docs/performance.md'
 const SCALING_FILE = 'docs/scaling.md'
@@ -12,7 +12,7 @@ const README = 'README.md'
 /** The rows that the README shows. */
 const IN_SHORT = ['send', 'verify', 'consumer', 'noop', 'pace']
 
-const HEADS: Record<Row['table'], string[]> = {
+const HEADS: Record<Table, string[]> = {
   targets: ['Row', 'What', 'Ours', 'Beside it', 'Share', 'Target', 'Met'],
   processes: ['What', 'Ours', 'Beside it', 'Share'],
   parts: ['What', 'The parts alone', 'Beside it', 'Share'],
@@ -39,7 +39,7 @@ export function say({ row, line, ...result }: Result): string {
 
 /** The tables that have lines in these results. */
 export function asTables(results: Result[]): string {
-  const names = Object.keys(HEADS) as Row['table'][]
+  const names = Object.keys(HEADS) as Table[]
   const tables = [...names.map((name) => tableOf(name, results)), modelOf(results)]
   return tables.filter((table) => table !== '').join('\n\n')
 }
@@ -48,7 +48,7 @@ export function asTables(results: Result[]): string {
 export function write(results: Result[], about: string): void {
   replace(README, 'figures', `${inShort(results)}\n\n${about}`)
   replace(FILE, 'machine', about)
-  for (const name of Object.keys(HEADS) as Row['table'][]) {
+  for (const name of Object.keys(HEADS) as Table[]) {
     const table = tableOf(name, results)
     if (table !== '') replace(FILE, name, table)
   }
@@ -56,7 +56,7 @@ export function write(results: Result[], about: string): void {
   if (model !== '') replace(SCALING_FILE, 'model', model)
 }
 
-function tableOf(name: Row['table'], results: Result[]): string {
+function tableOf(name: Table, results: Result[]): string {
   const rows = results.filter(({ table }) => table === name).map(cells)
   if (rows.length === 0) return ''
   const line = (cells: string[]) => `| ${cells.join(' | ')} |`
@@ -74,7 +74,7 @@ function cells({ row, table, line, ours, other, share, met }: Result): string[] 
 
 function inShort(results: Result[]): string {
   const lines = results
-    .filter(({ row }) => IN_SHORT.includes(row))
+    .filter(({ row, table }) => table === 'targets' && IN_SHORT.includes(row))
     .map(({ line, ours, other, share }) => {
       const beside =
         other === undefined ? '' : `${format(share)} of ${format(other)}: ${line.against}`

@@ -6,7 +6,7 @@ import { pooledFetch } from '../../src/providers/pool.ts'
 import { acknowledger } from '../../src/queue/acknowledger.ts'
 import { gatherWrites } from '../../src/queue/gather-writes.ts'
 import { asker, CLAIM, COMPLETE, open, SEALED, socketOf } from './parts.ts'
-import { REQUEST } from './post.ts'
+import { requestFor } from './post.ts'
 import { countTo, ready, settings } from './program.ts'
 
 const { redis, amqp, queuePrefix, vendor } = settings
@@ -16,13 +16,13 @@ const logger = pino({}, stdoutLines())
 /** To be used again, as ours are: one takes as long to make as a message to open. */
 const signals: AbortSignal[] = []
 
-async function send(id: string): Promise<void> {
+async function send(id: string, to: string): Promise<void> {
   const { sealedCode, sealedPhone } = SEALED
   await ask(CLAIM, { id, holder: 'holder', sealedCode })
   const { phone } = open(SEALED)
   if (vendor) {
     const signal = signals.pop() ?? new AbortController().signal
-    const { body } = await pooledFetch(vendor, { ...REQUEST, signal, redirect: 'error' })
+    const { body } = await pooledFetch(vendor, { ...requestFor(to), signal, redirect: 'error' })
     for await (const _ of body ?? []);
     signals.push(signal)
   }
@@ -40,16 +40,18 @@ ready('', {
     let over = false
     const acknowledgements = acknowledger(channel, () => over)
     let count = 0
-    await channel.consume(`${queuePrefix}.floor`, async (message) => {
+    const { consumerTag } = await channel.consume(`${queuePrefix}.floor`, async (message) => {
       if (!message) return
       const { deliveryTag } = message.fields
       acknowledgements.taken(deliveryTag)
-      JSON.parse(message.content.toString())
-      await send(String(count++))
+      const { id } = JSON.parse(message.content.toString()) as { id: string }
+      await send(String(count++), id.replace('+86', ''))
       await acknowledgements.settled(deliveryTag)
       counter.add(1)
     })
     const drained = await counter.reached
+    // Else the last acknowledgements may be lost, and come again.
+    await channel.cancel(consumerTag)
     over = true
     await connection.close()
     return drained

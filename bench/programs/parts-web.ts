@@ -10,7 +10,7 @@ const { redis, amqp, queuePrefix } = settings
 const ask = redis ? await asker(redis) : undefined
 // Begun as ours are.
 const turn = createTurns(redis ? REQUESTS_IN_A_TURN : Number.POSITIVE_INFINITY)
-const publish = redis ? await publisher(amqp, `${queuePrefix}.parts`) : undefined
+const publish = redis ? await publisher(amqp, `${queuePrefix}.floor`) : undefined
 
 app.post<{ Body: { phone: string } }>('/sms/send', async ({ body: { phone } }, reply) => {
   await turn()
@@ -18,7 +18,8 @@ app.post<{ Body: { phone: string } }>('/sms/send', async ({ body: { phone } }, r
   const { id, sealedPhone, sealedCode } = sealed
   if (ask && publish) {
     await ask(ISSUE, { id, sealedPhone, sealedCode, counter: '0123456789abcdef01234567' })
-    await publish(id)
+    // The number, as the bare route has it, so that it can be told when it is called.
+    await publish(phone)
   } else {
     sent.set(id, sealed)
     open(sealed)

@@ -18,13 +18,14 @@ const HEADERS = {
 /** Whom it is for where that is not looked at. */
 const SOMEBODY = '13800138000'
 
-const BODY = bodyFor(SOMEBODY)
-
 /** The same call for `fetch`. */
-export const REQUEST = {
-  method: 'POST',
-  headers: { ...HEADERS, 'content-length': String(BODY.length) },
-  body: BODY,
+export function requestFor(to = SOMEBODY) {
+  const body = bodyFor(to)
+  return {
+    method: 'POST',
+    headers: { ...HEADERS, 'content-length': String(body.length) },
+    body,
+  }
 }
 
 export function post(url: string, to = SOMEBODY): Promise<void> {

@@ -1,8 +1,9 @@
 /** The consumer, against a bare one and against BullMQ. */
+import { type Cpu, costFigures, costLines, type Work, withCost } from '../cpu.ts'
 import { sendMany } from '../load.ts'
 import type { Drained } from '../programs/program.ts'
 import { publishMany } from '../queue.ts'
-import { type Row, row, warmed } from '../row.ts'
+import { createTurns, type Line, type Row, row, warmed } from '../row.ts'
 import type { Running, World } from '../world.ts'
 
 const MEGABYTE = 1e6
@@ -12,28 +13,41 @@ const LATENCY = 100
 const SLOTS = 512
 const IDEAL = (SLOTS * 1000) / LATENCY
 
-/** Rounds that come first, unmeasured: V8 goes on compiling for so long, and a consumer runs for weeks. */
-const WARM_UP = 6
+/** Rounds or bursts that come first, unmeasured: V8 goes on compiling for so long, and a consumer runs for weeks. */
+export const WARM_UP = 6
+
+const BARE = 'amqplib, prefetch 64, same call by node:http, no Redis'
+const BULLMQ = 'BullMQ worker, concurrency 64, same call'
+const BARE_NOOP = 'amqplib, prefetch 64, that acknowledges and nothing else'
 
 export const rate = ({ jobs, from, to }: Drained): number => (jobs * 1000) / (to - from)
 
-export const drain = async (program: Running, jobs: number): Promise<number> =>
-  rate(await program.ask('drain', jobs))
+export const drain = async (program: Running, jobs: number): Promise<Work> => ({
+  rate: rate(await program.ask('drain', jobs)),
+  count: jobs,
+})
+
+/** One SMS in all processes together: where all of them share two cores, no rate is higher than that sum allows. */
+const sumLine = (title: string): Line => ({
+  ...{ table: 'sums', title, unit: 'µs of CPU', against: 'BullMQ worker' },
+})
+
+const sum = ({ program, redis, rabbitmq, vendor }: Cpu): number =>
+  program + redis + rabbitmq + vendor
 
 export const consumerRow: Row = row({
   name: 'consumer',
-  table: 'targets',
   lines: {
     floor: {
       title: 'consumer, vendor that answers at once over HTTP',
       unit: 'messages/s',
-      against: 'amqplib, prefetch 64, same call by node:http, no Redis',
+      against: BARE,
       target: { share: { least: 0.6 } },
     },
     bullmq: {
       title: 'the same',
       unit: 'messages/s',
-      against: 'BullMQ worker, concurrency 64, same call',
+      against: BULLMQ,
       target: { share: { least: 1 } },
     },
     rss: {
@@ -47,30 +61,62 @@ export const consumerRow: Row = row({
       unit: 'MB',
       against: 'that of the bare consumer',
     },
+    parts: {
+      table: 'parts',
+      title: '`consumer`: two scripts, a seal opened, a line of the log',
+      unit: 'messages/s',
+      against: BARE,
+    },
+    partsPeer: { table: 'parts', title: 'the same', unit: 'messages/s', against: BULLMQ },
+    sum: sumLine('all processes together'),
+    program: sumLine('of them the consumer'),
+    redis: sumLine('of them Redis'),
+    rabbitmq: sumLine('of them RabbitMQ'),
+    vendor: sumLine('of them the vendor'),
+    partsSum: sumLine('all together with the parts alone'),
+    bareSum: sumLine('all together with a bare amqplib consumer, which does not ask Redis'),
   },
   async prepare(world) {
-    const { url: vendor } = await world.start('vendor')
-    const queuePrefix = world.newPrefix()
+    const vendor = await world.start('vendor')
+    const [queuePrefix, ofParts] = [world.newPrefix(), world.newPrefix()]
+    const settings = { queuePrefix, vendor: vendor.url }
     const web = await world.start('web', { queuePrefix })
-    const consumer = await world.start('consumer', { queuePrefix, vendor })
-    const floor = await world.start('floor-consumer', { queuePrefix, vendor })
-    const bullmq = await world.start('peer-bullmq', { queuePrefix, vendor })
+    const consumer = await world.start('consumer', settings)
+    const parts = await world.start('parts-consumer', { ...settings, queuePrefix: ofParts })
+    const floor = await world.start('floor-consumer', settings)
+    const bullmq = await world.start('peer-bullmq', settings)
     const memory = async (program: Running) => (await program.ask('usage')).rss / MEGABYTE
     const loaded = { ours: await memory(consumer), other: await memory(floor) }
+    const run = (program: Running) => () =>
+      withCost(world, { program, vendor }, () => drain(program, world.jobs))
+    const turns = createTurns()
     const round = async () => {
       await Promise.all([
         publishMany(world.rabbitmq.url, `${queuePrefix}.floor`, world.jobs),
+        publishMany(world.rabbitmq.url, `${ofParts}.floor`, world.jobs),
         bullmq.ask('fill', world.jobs),
       ])
       await sendMany(web.url, world.jobs)
-      const bare = await drain(floor, world.jobs)
-      const ours = await drain(consumer, world.jobs)
-      const peer = await drain(bullmq, world.jobs)
+      const done = await turns({
+        ...{ bare: run(floor), parts: run(parts), ours: run(consumer), bullmq: run(bullmq) },
+      })
+      const { bare, ours } = done
+      // RabbitMQ has nothing to do with it.
+      const peer = { ...done.bullmq.cost, rabbitmq: 0 }
+      const beside = (name: keyof Cpu) => ({ ours: ours.cost[name], other: peer[name] })
+      const other = sum(peer)
       return {
-        floor: { ours, other: bare },
-        bullmq: { ours, other: peer },
+        floor: { ours: ours.rate, other: bare.rate },
+        bullmq: { ours: ours.rate, other: done.bullmq.rate },
         rss: { ours: await memory(consumer), other: await memory(floor) },
         loaded,
+        parts: { ours: done.parts.rate, other: bare.rate },
+        partsPeer: { ours: done.parts.rate, other: done.bullmq.rate },
+        sum: { ours: sum(ours.cost), other },
+        ...{ program: beside('program'), redis: beside('redis'), vendor: beside('vendor') },
+        rabbitmq: { ours: ours.cost.rabbitmq },
+        partsSum: { ours: sum(done.parts.cost), other },
+        bareSum: { ours: sum(bare.cost), other },
       }
     }
     return warmed(round, WARM_UP)
@@ -79,25 +125,41 @@ export const consumerRow: Row = row({
 
 export const noopRow: Row = row({
   name: 'noop',
-  table: 'targets',
   lines: {
     rate: {
       title: 'consumer, provider that does nothing (the aim is 16,700/s, a million a minute)',
       unit: 'messages/s',
-      against: 'amqplib, prefetch 64, that acknowledges and nothing else',
+      against: BARE_NOOP,
       target: { share: { least: 0.4 } },
     },
+    parts: {
+      table: 'parts',
+      title: '`noop`: the same without the call',
+      unit: 'messages/s',
+      against: BARE_NOOP,
+    },
+    ...costLines('SMS', 'consumer, no-op provider', 'bare amqplib consumer'),
   },
   async prepare(world) {
-    const queuePrefix = world.newPrefix()
+    const [queuePrefix, ofParts] = [world.newPrefix(), world.newPrefix()]
     const web = await world.start('web', { queuePrefix })
     const consumer = await world.start('consumer', { queuePrefix })
+    const parts = await world.start('parts-consumer', { queuePrefix: ofParts })
     const floor = await world.start('floor-consumer', { queuePrefix })
+    const run = (program: Running) => () =>
+      withCost(world, { program }, () => drain(program, world.jobs))
+    const turns = createTurns()
     const round = async () => {
-      await publishMany(world.rabbitmq.url, `${queuePrefix}.floor`, world.jobs)
+      for (const prefix of [queuePrefix, ofParts]) {
+        await publishMany(world.rabbitmq.url, `${prefix}.floor`, world.jobs)
+      }
       await sendMany(web.url, world.jobs)
-      const other = await drain(floor, world.jobs)
-      return { rate: { ours: await drain(consumer, world.jobs), other } }
+      const done = await turns({ bare: run(floor), parts: run(parts), ours: run(consumer) })
+      return {
+        rate: { ours: done.ours.rate, other: done.bare.rate },
+        parts: { ours: done.parts.rate, other: done.bare.rate },
+        ...costFigures(done.ours.cost, done.bare.cost),
+      }
     }
     return warmed(round, WARM_UP)
   },
@@ -105,7 +167,6 @@ export const noopRow: Row = row({
 
 export const latencyRow: Row = row({
   name: 'slow-provider',
-  table: 'targets',
   lines: {
     rate: {
       title: `consumer of concurrency ${SLOTS}, provider that takes ${LATENCY} ms`,
@@ -119,7 +180,7 @@ export const latencyRow: Row = row({
     const jobs = 2 * world.jobs
     return async () => {
       await sendMany(web.url, jobs)
-      return { rate: { ours: await drain(consumer, jobs), other: IDEAL } }
+      return { rate: { ours: (await drain(consumer, jobs)).rate, other: IDEAL } }
     }
   },
 })

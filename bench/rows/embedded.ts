@@ -1,7 +1,8 @@
 /** The embedded mode: what our own rules cost, without Redis and RabbitMQ. */
 import type { Request } from 'autocannon'
 import { type Load, load, RIGHT, send, WRONG } from '../load.ts'
-import { type Row, row } from '../row.ts'
+import { createTurns, type Row, row } from '../row.ts'
+import type { Running } from '../world.ts'
 
 /** Each connection sends, then checks a wrong code for what it was answered. */
 const PAIR: Request[] = [
@@ -25,7 +26,6 @@ export const loadPairs = (url: string, seconds: number): Promise<Load> =>
 
 export const embeddedRow: Row = row({
   name: 'embedded',
-  table: 'targets',
   lines: {
     rate: {
       title: 'embedded mode, `POST /sms/send` and `POST /sms/verify` in turn',
@@ -33,17 +33,31 @@ export const embeddedRow: Row = row({
       against: 'bare routes that answer JSON',
       target: { share: { least: 0.4 } },
     },
+    parts: {
+      table: 'parts',
+      title:
+        '`embedded`: a number parsed, two seals made and one opened, seven hashes and MACs for two requests',
+      unit: 'requests/s',
+      against: 'bare routes that answer JSON',
+    },
   },
   async prepare(world) {
     const ours = await world.start('embedded')
-    const floor = await world.start('floor-json')
-    const run = (url: string) => loadPairs(url, world.seconds)
-    await run(ours.url)
-    await run(floor.url)
+    const parts = await world.start('parts-web', { redis: '' })
+    const bare = await world.start('floor-json')
+    const load = async ({ url }: Running) => (await loadPairs(url, world.seconds)).rate
+    for (const program of [ours, parts, bare]) await load(program)
+    const turns = createTurns()
     return async () => {
-      const other = await run(floor.url)
-      const { rate } = await run(ours.url)
-      return { rate: { ours: rate, other: other.rate } }
+      const rates = await turns({
+        bare: () => load(bare),
+        parts: () => load(parts),
+        ours: () => load(ours),
+      })
+      return {
+        rate: { ours: rates.ours, other: rates.bare },
+        parts: { ours: rates.parts, other: rates.bare },
+      }
     }
   },
 })

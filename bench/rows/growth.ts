@@ -18,7 +18,6 @@ const lineFor = (title: string, unit: string, against: string) => ({
 
 export const sizeRow: Row = row({
   name: 'size',
-  table: 'targets',
   lines: {
     keys: {
       title: 'a live verification in Redis with what is kept of its number, by `MEMORY USAGE`',
@@ -55,7 +54,6 @@ const SIZES = [1, 10]
 
 export const livesRow: Row = row({
   name: 'live',
-  table: 'targets',
   lines: Object.fromEntries(
     SIZES.flatMap((size) => {
       const beside = `with ${size === 1 ? '10⁵' : '10⁶'} live verifications in Redis`
@@ -99,7 +97,6 @@ export const livesRow: Row = row({
 
 export const waitingRow: Row = row({
   name: 'waiting',
-  table: 'targets',
   lines: {
     send: lineFor('`POST /sms/send` with 10⁵ messages in the queue', 'requests/s', 'with none'),
     consumer: lineFor('consumer, the same, no-op provider', 'messages/s', 'with none'),

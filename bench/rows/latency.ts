@@ -3,19 +3,25 @@ import { Agent, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { machineTime } from '../clock.ts'
 import { nextPhone, sendMany } from '../load.ts'
-import { quantile, type Row, row, warmed } from '../row.ts'
+import type { Program } from '../programs/program.ts'
+import { createTurns, type Line, quantile, type Row, row } from '../row.ts'
 import type { Running } from '../world.ts'
+import { WARM_UP } from './consumer.ts'
 
 const PACE = 500
 
+const BARE = 'bare route and bare consumer: one Lua script, one confirmed publish, one call'
+
+/** The same with the parts alone. */
+const partsLine = (title: string): Line => ({ table: 'parts', title, unit: 'ms', against: BARE })
+
 export const paceRow: Row = row({
   name: 'pace',
-  table: 'targets',
   lines: {
     p50: {
       title: `request to call of the vendor at ${PACE} sends/s, median`,
       unit: 'ms',
-      against: 'bare route and bare consumer: one Lua script, one confirmed publish, one call',
+      against: BARE,
       target: { value: { most: 3 } },
     },
     p99: {
@@ -24,23 +30,28 @@ export const paceRow: Row = row({
       against: 'the same',
       target: { value: { most: 12 } },
     },
+    parts50: partsLine(
+      `\`pace\`: the parts of a send and of an SMS, request to call at ${PACE} sends/s, median`,
+    ),
+    parts99: partsLine('the same, slowest 1 %'),
   },
   async prepare(world) {
     const vendor = await world.start('vendor')
-    const queuePrefix = world.newPrefix()
-    const web = await world.start('web', { queuePrefix })
-    const consumer = await world.start('consumer', { queuePrefix, vendor: vendor.url })
-    const bareWeb = await world.start('floor-web', { queuePrefix })
-    const bareConsumer = await world.start('floor-consumer', { queuePrefix, vendor: vendor.url })
+    const pair = async (web: Program, consumer: Program): Promise<Pair> => {
+      const queuePrefix = world.newPrefix()
+      const route = await world.start(web, { queuePrefix })
+      return { route, worker: await world.start(consumer, { queuePrefix, vendor: vendor.url }) }
+    }
+    const ours = await pair('web', 'consumer')
+    const parts = await pair('parts-web', 'parts-consumer')
+    const bare = await pair('floor-web', 'floor-consumer')
     const count = Math.ceil(PACE * world.seconds)
 
-    const warmUp = async (route: Running, worker: Running): Promise<void> => {
-      const drained = worker.ask('drain', world.jobs)
+    const burst = async ({ route, worker }: Pair): Promise<void> => {
       await sendMany(route.url, world.jobs)
-      await drained
-      await vendor.ask('calls')
+      await worker.ask('drain', world.jobs)
     }
-    const run = async (route: Running, worker: Running): Promise<number[]> => {
+    const times = async ({ route, worker }: Pair): Promise<number[]> => {
       const drained = worker.ask('drain', count)
       // The consumer is connecting.
       await sleep(500)
@@ -49,19 +60,32 @@ export const paceRow: Row = row({
       const calls = await vendor.ask('calls')
       return [...asked].map(([phone, at]) => (calls[phone] ?? Number.NaN) - at)
     }
-    await warmUp(bareWeb, bareConsumer)
-    await warmUp(web, consumer)
-    return warmed(async () => {
-      const bare = await run(bareWeb, bareConsumer)
-      const ours = await run(web, consumer)
-      const figure = (share: number) => ({
-        ours: quantile(ours, share),
-        other: quantile(bare, share),
+    for (let i = 0; i < WARM_UP; i++) for (const each of [bare, parts, ours]) await burst(each)
+    // From now on it notes them.
+    await vendor.ask('calls')
+    const turns = createTurns()
+    return async () => {
+      const took = await turns({
+        bare: () => times(bare),
+        parts: () => times(parts),
+        ours: () => times(ours),
       })
-      return { p50: figure(0.5), p99: figure(0.99) }
-    })
+      const figure = (name: 'ours' | 'parts', share: number) => ({
+        ours: quantile(took[name], share),
+        other: quantile(took.bare, share),
+      })
+      return {
+        ...{ p50: figure('ours', 0.5), p99: figure('ours', 0.99) },
+        ...{ parts50: figure('parts', 0.5), parts99: figure('parts', 0.99) },
+      }
+    }
   },
 })
+
+interface Pair {
+  route: Running
+  worker: Running
+}
 
 /** When each number's request began. Whatever becomes of earlier ones, the next begins at its time. */
 async function sendAtPace(url: string, count: number): Promise<Map<string, number>> {

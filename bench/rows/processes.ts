@@ -1,16 +1,19 @@
 /** What a second web process and a second consumer bring, on the cores that there are. */
 import { loadSends } from '../load.ts'
-import { type Row, row } from '../row.ts'
+import { type Line, type Row, row } from '../row.ts'
 import { rate } from './consumer.ts'
+
+const line = (about: Line): Line => ({ table: 'processes', ...about })
 
 export const processesRow: Row = row({
   name: 'processes',
-  table: 'processes',
   lines: {
-    web1: { title: '1 web process', unit: 'sends/s' },
-    web2: { title: '2 web processes', unit: 'sends/s', against: '1 web process' },
-    consumer1: { title: '1 consumer, no-op provider', unit: 'messages/s' },
-    consumer2: { title: '2 consumers, no-op provider', unit: 'messages/s', against: '1 consumer' },
+    web1: line({ title: '1 web process', unit: 'sends/s' }),
+    web2: line({ title: '2 web processes', unit: 'sends/s', against: '1 web process' }),
+    consumer1: line({ title: '1 consumer, no-op provider', unit: 'messages/s' }),
+    consumer2: line({
+      ...{ title: '2 consumers, no-op provider', unit: 'messages/s', against: '1 consumer' },
+    }),
   },
   async prepare(world) {
     const queuePrefix = world.newPrefix()

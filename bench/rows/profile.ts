@@ -2,7 +2,7 @@
 import { loadSends, sendMany } from '../load.ts'
 import { OWNERS, type Owner, type Times } from '../programs/profile.ts'
 import { publishMany } from '../queue.ts'
-import { type Figure, type Row, row, warmed } from '../row.ts'
+import { type Figure, type Line, type Row, row, warmed } from '../row.ts'
 import type { Running } from '../world.ts'
 import { drain } from './consumer.ts'
 import { loadPairs } from './embedded.ts'
@@ -28,15 +28,14 @@ const EMBEDDED = {
 const SMS = { title: 'one SMS by HTTP', against: 'bare amqplib consumer', without: ['number'] }
 type Subject = typeof SEND
 
-const linesFor = ({ title, against, without }: Subject) =>
+const linesFor = ({ title, against, without }: Subject): [string, Line][] =>
   OWNERS.filter((owner) => !without.includes(owner)).map((owner) => [
     `${title} ${owner}`,
-    { title: `${title}: ${NAMES[owner]}`, unit: 'µs of CPU', against },
+    { table: 'profile', title: `${title}: ${NAMES[owner]}`, unit: 'µs of CPU', against },
   ])
 
 export const profileRow: Row = row({
   name: 'profile',
-  table: 'profile',
   lines: Object.fromEntries([SEND, EMBEDDED, SMS].flatMap(linesFor)),
   async prepare(world) {
     const queuePrefix = world.newPrefix()

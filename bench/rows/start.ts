@@ -4,7 +4,6 @@ import { type Row, row } from '../row.ts'
 
 export const startRow: Row = row({
   name: 'start',
-  table: 'targets',
   lines: {
     imported: {
       title: '`import()` of the plugin',
