@@ -1,7 +1,7 @@
 /** The embedded mode: what our own rules cost, without Redis and RabbitMQ. */
 import type { Request } from 'autocannon'
 import { type Load, load, RIGHT, send, WRONG } from '../load.ts'
-import { createTurns, type Row, row } from '../row.ts'
+import { createTurns, type Row, row, warmed } from '../row.ts'
 import type { Running } from '../world.ts'
 
 /** Each connection sends, then checks a wrong code for what it was answered. */
@@ -20,6 +20,9 @@ const PAIR: Request[] = [
     }),
   },
 ]
+
+/** Rounds that come first, unmeasured, as for the other routes. */
+const WARM_UP = 3
 
 export const loadPairs = (url: string, seconds: number): Promise<Load> =>
   load(url, PAIR, { duration: seconds }, [202, WRONG], RIGHT)
@@ -46,9 +49,8 @@ export const embeddedRow: Row = row({
     const parts = await world.start('parts-web', { redis: '' })
     const bare = await world.start('floor-json')
     const load = async ({ url }: Running) => (await loadPairs(url, world.seconds)).rate
-    for (const program of [ours, parts, bare]) await load(program)
     const turns = createTurns()
-    return async () => {
+    const round = async () => {
       const rates = await turns({
         bare: () => load(bare),
         parts: () => load(parts),
@@ -59,5 +61,6 @@ export const embeddedRow: Row = row({
         parts: { ours: rates.parts, other: rates.bare },
       }
     }
+    return warmed(round, WARM_UP)
   },
 })
