@@ -85,6 +85,13 @@ export async function sendMany(url: string, count: number): Promise<string[]> {
   return ids
 }
 
+/** More checks than this nobody makes in a second, four for each verification. */
+const CHECKS_PER_SECOND = 30_000
+
+/** Verifications for so many seconds of checks. */
+export const sendToCheck = (url: string, seconds: number): Promise<string[]> =>
+  sendMany(url, Math.ceil((CHECKS_PER_SECOND / 4) * seconds))
+
 /** What a check of a code that is wrong is answered. */
 export const WRONG = 422
 

@@ -1,9 +1,9 @@
 /** Whether it gets slower with what lives in Redis or waits in RabbitMQ; and how much of it there is. */
 import { Redis } from 'ioredis'
 import { startRedis } from '../../test/services.ts'
-import { loadChecks, loadSends, sendMany } from '../load.ts'
+import { loadChecks, loadSends, sendMany, sendToCheck } from '../load.ts'
 import { messageSize, publishMany } from '../queue.ts'
-import { type Row, row } from '../row.ts'
+import { createTurns, type Row, row } from '../row.ts'
 import type { Running, World } from '../world.ts'
 import { rate } from './consumer.ts'
 
@@ -65,30 +65,32 @@ export const livesRow: Row = row({
   ),
   async prepare(world) {
     const queuePrefix = world.newPrefix()
-    const webs: Running[] = []
+    const webs = new Map<number, Running>()
     for (const size of [0, ...SIZES]) {
       const redis = await emptyRedis(world)
       const web = await world.start('web', { queuePrefix, redis })
       await loadSends(web.url, world.seconds / 2)
       await copyVerifications(redis, size * world.many)
-      webs.push(web)
+      webs.set(size, web)
     }
+    const ratesOf = async ({ url }: Running) => {
+      const send = (await loadSends(url, world.seconds / 2)).rate
+      const ids = await sendToCheck(url, world.seconds)
+      return { send, check: (await loadChecks(url, ids, world.seconds / 2)).rate }
+    }
+    const turns = createTurns()
     return async () => {
-      const sends: number[] = []
-      const checks: number[] = []
-      for (const { url } of webs) {
-        sends.push((await loadSends(url, world.seconds / 2)).rate)
-        const ids = await sendMany(url, 4000 * world.seconds)
-        checks.push((await loadChecks(url, ids, world.seconds / 2)).rate)
-      }
-      const figure = (rates: number[], i: number) => ({
-        ours: rates[i + 1] as number,
-        other: rates[0] as number,
+      const rates = await turns(
+        Object.fromEntries([...webs].map(([size, web]) => [`${size}`, () => ratesOf(web)])),
+      )
+      const figure = (size: number, what: 'send' | 'check') => ({
+        ours: rates[size]?.[what] ?? Number.NaN,
+        other: rates[0]?.[what] ?? Number.NaN,
       })
       return Object.fromEntries(
-        SIZES.flatMap((size, i) => [
-          [`send ${size}`, figure(sends, i)],
-          [`check ${size}`, figure(checks, i)],
+        SIZES.flatMap((size) => [
+          [`send ${size}`, figure(size, 'send')],
+          [`check ${size}`, figure(size, 'check')],
         ]),
       )
     }

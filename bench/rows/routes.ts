@@ -1,11 +1,8 @@
 /** The routes on Redis and RabbitMQ, against a bare route that does only what the parts cost. */
 import { costFigures, costLines, withCost } from '../cpu.ts'
-import { loadChecks, loadSends, sendMany } from '../load.ts'
+import { loadChecks, loadSends, sendToCheck } from '../load.ts'
 import { createTurns, type Row, row, warmed } from '../row.ts'
 import type { Running, World } from '../world.ts'
-
-/** More checks than this nobody makes in a second, four for each id. */
-const CHECKS_PER_SECOND = 30_000
 
 /** Rounds that come first, unmeasured: some tens of thousands of requests each, for so long V8 goes on compiling. */
 const SEND_WARM_UP = 6
@@ -82,7 +79,7 @@ export const verifyRow: Row = row({
     const { ours, parts, bare } = await startAll(world)
     const load = (program: Running, ids: string[]) =>
       withCost(world, { program }, () => loadChecks(program.url, ids, world.seconds))
-    const send = () => sendMany(ours.url, Math.ceil((CHECKS_PER_SECOND / 4) * world.seconds))
+    const send = () => sendToCheck(ours.url, world.seconds)
     const turns = createTurns()
     const round = async () => {
       const ids = await send()
