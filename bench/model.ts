@@ -20,15 +20,15 @@ const PARTS = [
   { part: 'consumers, one core each', costs: ['one SMS: consumer, no-op provider'] },
 ]
 
-/** '' where the costs were not measured. */
+/** '' where not all of the costs were measured. */
 export function modelOf(results: Result[]): string {
   const costs = new Map(results.map(({ line, ours }) => [line.title, ours]))
+  if (!PARTS.every(({ costs: names }) => names.every((name) => costs.has(name)))) return ''
   const lines = PARTS.map(({ part, costs: names }) => {
     const cost = names.reduce((sum, name) => sum + (costs.get(name) ?? Number.NaN), 0)
     const busy = (cost * SENDS) / 1e6
     return { part, cost, busy, needed: Math.ceil(busy / LOAD) }
   })
-  if (lines.every(({ cost }) => Number.isNaN(cost))) return ''
   const shown = (figure: number, digits: number) =>
     Number.isNaN(figure) ? '–' : figure.toFixed(digits)
   return [

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
-import { createTurns } from '../bench/row.ts'
+import { createSideBySide } from '../bench/row.ts'
 import { programArgs } from './compiled.ts'
 
 test('The bench measures a row of ours beside its floor, and refuses one that it does not know.', async () => {
@@ -14,15 +14,15 @@ test('The bench measures a row of ours beside its floor, and refuses one that it
   await assert.rejects(bench('nothing'), /no row nothing; there are send,verify,/)
 })
 
-test('What is measured side by side runs one after the other, every other time in the opposite order.', async () => {
-  const turns = createTurns()
+test('What is measured side by side runs one after the other, and another one is first each time.', async () => {
+  const sideBySide = createSideBySide()
   const order: string[] = []
   const runs = {
     one: async () => order.push('one'),
     two: async () => order.push('two'),
   }
-  assert.deepEqual(await turns(runs), { one: 1, two: 2 })
-  assert.deepEqual(await turns(runs), { one: 4, two: 3 })
-  await turns(runs)
+  assert.deepEqual(await sideBySide(runs), { one: 1, two: 2 })
+  assert.deepEqual(await sideBySide(runs), { one: 4, two: 3 })
+  await sideBySide(runs)
   assert.deepEqual(order, ['one', 'two', 'two', 'one', 'one', 'two'])
 })

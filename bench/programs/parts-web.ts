@@ -1,11 +1,10 @@
 /** The parts of a send and of a check behind routes like ours, with Redis and RabbitMQ or without. */
 import Fastify, { type FastifyReply } from 'fastify'
 import { createTurns, REQUESTS_IN_A_TURN } from '../../src/turns.ts'
-import { asker, CHECK, ISSUE, makeCheck, makeSend, open, publisher, type Sealed } from './parts.ts'
+import { asker, CHECK, ISSUE, makeCheck, makeSend, open, publisher } from './parts.ts'
 import { ready, settings } from './program.ts'
 
 const app = Fastify()
-const sent = new Map<string, Sealed>()
 const { redis, amqp, queuePrefix } = settings
 const ask = redis ? await asker(redis) : undefined
 // Begun as ours are.
@@ -21,7 +20,6 @@ app.post<{ Body: { phone: string } }>('/sms/send', async ({ body: { phone } }, r
     // The number, as the bare route has it, so that it can be told when it is called.
     await publish(phone)
   } else {
-    sent.set(id, sealed)
     open(sealed)
   }
   return reply.code(202).send({ id: sealed.id, expiresIn: 300, resendIn: 60, codeLength: 6 })

@@ -3,7 +3,7 @@ import { type Cpu, costFigures, costLines, type Work, withCost } from '../cpu.ts
 import { sendMany } from '../load.ts'
 import type { Drained } from '../programs/program.ts'
 import { publishMany } from '../queue.ts'
-import { createTurns, type Line, type Row, row, warmed } from '../row.ts'
+import { createSideBySide, type Line, type Row, row, warmed } from '../row.ts'
 import type { Running, World } from '../world.ts'
 
 const MEGABYTE = 1e6
@@ -14,7 +14,7 @@ const SLOTS = 512
 const IDEAL = (SLOTS * 1000) / LATENCY
 
 /** Rounds or bursts that come first, unmeasured: V8 goes on compiling for so long, and a consumer runs for weeks. */
-export const WARM_UP = 6
+export const CONSUMER_WARM_UP = 6
 
 const BARE = 'amqplib, prefetch 64, same call by node:http, no Redis'
 const BULLMQ = 'BullMQ worker, concurrency 64, same call'
@@ -89,7 +89,7 @@ export const consumerRow: Row = row({
     const loaded = { ours: await memory(consumer), other: await memory(floor) }
     const run = (program: Running) => () =>
       withCost(world, { program, vendor }, () => drain(program, world.jobs))
-    const turns = createTurns()
+    const sideBySide = createSideBySide()
     const round = async () => {
       await Promise.all([
         publishMany(world.rabbitmq.url, `${queuePrefix}.floor`, world.jobs),
@@ -97,7 +97,7 @@ export const consumerRow: Row = row({
         bullmq.ask('fill', world.jobs),
       ])
       await sendMany(web.url, world.jobs)
-      const done = await turns({
+      const done = await sideBySide({
         ...{ bare: run(floor), parts: run(parts), ours: run(consumer), bullmq: run(bullmq) },
       })
       const { bare, ours } = done
@@ -119,7 +119,7 @@ export const consumerRow: Row = row({
         bareSum: { ours: sum(bare.cost), other },
       }
     }
-    return warmed(round, WARM_UP)
+    return warmed(round, CONSUMER_WARM_UP)
   },
 })
 
@@ -148,20 +148,22 @@ export const noopRow: Row = row({
     const floor = await world.start('floor-consumer', { queuePrefix })
     const run = (program: Running) => () =>
       withCost(world, { program }, () => drain(program, world.jobs))
-    const turns = createTurns()
+    const sideBySide = createSideBySide()
     const round = async () => {
       for (const prefix of [queuePrefix, ofParts]) {
         await publishMany(world.rabbitmq.url, `${prefix}.floor`, world.jobs)
       }
       await sendMany(web.url, world.jobs)
-      const done = await turns({ bare: run(floor), parts: run(parts), ours: run(consumer) })
+      const done = await sideBySide({ bare: run(floor), parts: run(parts), ours: run(consumer) })
       return {
         rate: { ours: done.ours.rate, other: done.bare.rate },
         parts: { ours: done.parts.rate, other: done.bare.rate },
         ...costFigures(done.ours.cost, done.bare.cost),
+        // The bare one does not ask it.
+        redis: { ours: done.ours.cost.redis },
       }
     }
-    return warmed(round, WARM_UP)
+    return warmed(round, CONSUMER_WARM_UP)
   },
 })
 

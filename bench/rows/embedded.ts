@@ -1,7 +1,7 @@
 /** The embedded mode: what our own rules cost, without Redis and RabbitMQ. */
 import type { Request } from 'autocannon'
 import { type Load, load, RIGHT, send, WRONG } from '../load.ts'
-import { createTurns, type Row, row, warmed } from '../row.ts'
+import { createSideBySide, type Row, row, warmed } from '../row.ts'
 import type { Running } from '../world.ts'
 
 /** Each connection sends, then checks a wrong code for what it was answered. */
@@ -48,13 +48,13 @@ export const embeddedRow: Row = row({
     const ours = await world.start('embedded')
     const parts = await world.start('parts-web', { redis: '' })
     const bare = await world.start('floor-json')
-    const load = async ({ url }: Running) => (await loadPairs(url, world.seconds)).rate
-    const turns = createTurns()
+    const rateOf = async ({ url }: Running) => (await loadPairs(url, world.seconds)).rate
+    const sideBySide = createSideBySide()
     const round = async () => {
-      const rates = await turns({
-        bare: () => load(bare),
-        parts: () => load(parts),
-        ours: () => load(ours),
+      const rates = await sideBySide({
+        bare: () => rateOf(bare),
+        parts: () => rateOf(parts),
+        ours: () => rateOf(ours),
       })
       return {
         rate: { ours: rates.ours, other: rates.bare },

@@ -4,9 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { machineTime } from '../clock.ts'
 import { nextPhone, sendMany } from '../load.ts'
 import type { Program } from '../programs/program.ts'
-import { createTurns, type Line, quantile, type Row, row } from '../row.ts'
+import { createSideBySide, type Line, quantile, type Row, row, warmed } from '../row.ts'
 import type { Running } from '../world.ts'
-import { WARM_UP } from './consumer.ts'
+import { CONSUMER_WARM_UP } from './consumer.ts'
 
 const PACE = 500
 
@@ -60,12 +60,13 @@ export const paceRow: Row = row({
       const calls = await vendor.ask('calls')
       return [...asked].map(([phone, at]) => (calls[phone] ?? Number.NaN) - at)
     }
-    for (let i = 0; i < WARM_UP; i++) for (const each of [bare, parts, ours]) await burst(each)
+    for (let i = 0; i < CONSUMER_WARM_UP; i++)
+      for (const each of [bare, parts, ours]) await burst(each)
     // From now on it notes them.
     await vendor.ask('calls')
-    const turns = createTurns()
-    return async () => {
-      const took = await turns({
+    const sideBySide = createSideBySide()
+    const round = async () => {
+      const took = await sideBySide({
         bare: () => times(bare),
         parts: () => times(parts),
         ours: () => times(ours),
@@ -79,6 +80,7 @@ export const paceRow: Row = row({
         ...{ parts50: figure('parts', 0.5), parts99: figure('parts', 0.99) },
       }
     }
+    return warmed(round)
   },
 })
 

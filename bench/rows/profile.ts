@@ -65,8 +65,7 @@ export const profileRow: Row = row({
       times(program, async () => (await loadPairs(program.url, seconds)).count)
     const drained = (program: Running) =>
       times(program, async () => {
-        await drain(program, jobs)
-        return jobs
+        return (await drain(program, jobs)).count
       })
     // Its queue, which `publishMany` would make as well.
     await publishMany(world.rabbitmq.url, `${bareQueue}.floor`, 1)

@@ -1,7 +1,8 @@
 /** The routes on Redis and RabbitMQ, against a bare route that does only what the parts cost. */
 import { costFigures, costLines, withCost } from '../cpu.ts'
 import { loadChecks, loadSends, sendToCheck } from '../load.ts'
-import { createTurns, type Row, row, warmed } from '../row.ts'
+import type { Program } from '../programs/program.ts'
+import { createSideBySide, type Row, row, warmed } from '../row.ts'
 import type { Running, World } from '../world.ts'
 
 /** Rounds that come first, unmeasured: some tens of thousands of requests each, for so long V8 goes on compiling. */
@@ -39,9 +40,9 @@ export const sendRow: Row = row({
     const { ours, parts, bare } = await startAll(world)
     const load = (program: Running) =>
       withCost(world, { program }, () => loadSends(program.url, world.seconds))
-    const turns = createTurns()
+    const sideBySide = createSideBySide()
     const round = async () => {
-      const done = await turns({
+      const done = await sideBySide({
         bare: () => load(bare),
         parts: () => load(parts),
         ours: () => load(ours),
@@ -79,11 +80,13 @@ export const verifyRow: Row = row({
     const { ours, parts, bare } = await startAll(world)
     const load = (program: Running, ids: string[]) =>
       withCost(world, { program }, () => loadChecks(program.url, ids, world.seconds))
-    const send = () => sendToCheck(ours.url, world.seconds)
-    const turns = createTurns()
+    // By another process, so that ours does nothing that the others do not.
+    const sender = await world.start('web', { queuePrefix: world.newPrefix() })
+    const send = () => sendToCheck(sender.url, world.seconds)
+    const sideBySide = createSideBySide()
     const round = async () => {
       const ids = await send()
-      const done = await turns({
+      const done = await sideBySide({
         bare: () => load(bare, ids),
         parts: () => load(parts, ids),
         ours: () => load(ours, ids),
@@ -99,10 +102,10 @@ export const verifyRow: Row = row({
 })
 
 async function startAll(world: World) {
-  const queuePrefix = world.newPrefix()
+  const start = (program: Program) => world.start(program, { queuePrefix: world.newPrefix() })
   return {
-    ours: await world.start('web', { queuePrefix }),
-    parts: await world.start('parts-web', { queuePrefix }),
-    bare: await world.start('floor-web', { queuePrefix }),
+    ours: await start('web'),
+    parts: await start('parts-web'),
+    bare: await start('floor-web'),
   }
 }

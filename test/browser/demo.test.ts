@@ -79,7 +79,7 @@ test('The provider refuses: the page says so within a second of the consumer’s
   const took = (await saidAt()) - Number(refusals().at(-1)?.time)
   t.diagnostic(`${took} ms`)
   // The line is written once Redis has answered that it has the result: the page may have been told before.
-  assert.ok(took < 1000, `${took} ms`)
+  assert.ok(Math.abs(took) < 1000, `${took} ms`)
   await page.getByText('Not sent').waitFor()
 })
 
