@@ -49,19 +49,20 @@ export async function warmed<Name extends string>(
 }
 
 /**
- * Runs all of them one after the other, and answers what each came to. Another one is first each time: what was made ready before
- * still keeps Redis and RabbitMQ busy beside him.
+ * Does the same with all of them one after the other, and answers what each came to. Another one is first each time: what was made
+ * ready before still keeps Redis and RabbitMQ busy beside him.
  */
 export function createSideBySide() {
   let first = 0
-  return async <Name extends string, T>(
-    runs: Record<Name, () => Promise<T>>,
+  return async <Name extends string, One, T>(
+    all: Record<Name, One>,
+    run: (one: One) => Promise<T>,
   ): Promise<Record<Name, T>> => {
-    const names = Object.keys(runs) as Name[]
+    const names = Object.keys(all) as Name[]
     const order = [...names.slice(first), ...names.slice(0, first)]
     first = (first + 1) % names.length
     const results = {} as Record<Name, T>
-    for (const name of order) results[name] = await runs[name]()
+    for (const name of order) results[name] = await run(all[name])
     return results
   }
 }

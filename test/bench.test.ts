@@ -17,12 +17,9 @@ test('The bench measures a row of ours beside its floor, and refuses one that it
 test('What is measured side by side runs one after the other, and another one is first each time.', async () => {
   const sideBySide = createSideBySide()
   const order: string[] = []
-  const runs = {
-    one: async () => order.push('one'),
-    two: async () => order.push('two'),
-  }
-  assert.deepEqual(await sideBySide(runs), { one: 1, two: 2 })
-  assert.deepEqual(await sideBySide(runs), { one: 4, two: 3 })
-  await sideBySide(runs)
-  assert.deepEqual(order, ['one', 'two', 'two', 'one', 'one', 'two'])
+  const note = async (one: string) => order.push(one)
+  assert.deepEqual(await sideBySide({ one: 'A', two: 'B' }, note), { one: 1, two: 2 })
+  assert.deepEqual(await sideBySide({ one: 'A', two: 'B' }, note), { one: 4, two: 3 })
+  await sideBySide({ one: 'A', two: 'B' }, note)
+  assert.deepEqual(order, ['A', 'B', 'B', 'A', 'A', 'B'])
 })

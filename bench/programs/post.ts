@@ -19,7 +19,7 @@ const HEADERS = {
 const SOMEBODY = '13800138000'
 
 /** The same call for `fetch`. */
-export function requestFor(to = SOMEBODY) {
+export function requestFor(to: string) {
   const body = bodyFor(to)
   return {
     method: 'POST',

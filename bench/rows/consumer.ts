@@ -87,7 +87,7 @@ export const consumerRow: Row = row({
     const bullmq = await world.start('peer-bullmq', settings)
     const memory = async (program: Running) => (await program.ask('usage')).rss / MEGABYTE
     const loaded = { ours: await memory(consumer), other: await memory(floor) }
-    const run = (program: Running) => () =>
+    const run = (program: Running) =>
       withCost(world, { program, vendor }, () => drain(program, world.jobs))
     const sideBySide = createSideBySide()
     const round = async () => {
@@ -97,9 +97,7 @@ export const consumerRow: Row = row({
         bullmq.ask('fill', world.jobs),
       ])
       await sendMany(web.url, world.jobs)
-      const done = await sideBySide({
-        ...{ bare: run(floor), parts: run(parts), ours: run(consumer), bullmq: run(bullmq) },
-      })
+      const done = await sideBySide({ bare: floor, parts, ours: consumer, bullmq }, run)
       const { bare, ours } = done
       // RabbitMQ has nothing to do with it.
       const peer = { ...done.bullmq.cost, rabbitmq: 0 }
@@ -146,15 +144,14 @@ export const noopRow: Row = row({
     const consumer = await world.start('consumer', { queuePrefix })
     const parts = await world.start('parts-consumer', { queuePrefix: ofParts })
     const floor = await world.start('floor-consumer', { queuePrefix })
-    const run = (program: Running) => () =>
-      withCost(world, { program }, () => drain(program, world.jobs))
+    const run = (program: Running) => withCost(world, { program }, () => drain(program, world.jobs))
     const sideBySide = createSideBySide()
     const round = async () => {
       for (const prefix of [queuePrefix, ofParts]) {
         await publishMany(world.rabbitmq.url, `${prefix}.floor`, world.jobs)
       }
       await sendMany(web.url, world.jobs)
-      const done = await sideBySide({ bare: run(floor), parts: run(parts), ours: run(consumer) })
+      const done = await sideBySide({ bare: floor, parts, ours: consumer }, run)
       return {
         rate: { ours: done.ours.rate, other: done.bare.rate },
         parts: { ours: done.parts.rate, other: done.bare.rate },

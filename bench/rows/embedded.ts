@@ -51,11 +51,7 @@ export const embeddedRow: Row = row({
     const rateOf = async ({ url }: Running) => (await loadPairs(url, world.seconds)).rate
     const sideBySide = createSideBySide()
     const round = async () => {
-      const rates = await sideBySide({
-        bare: () => rateOf(bare),
-        parts: () => rateOf(parts),
-        ours: () => rateOf(ours),
-      })
+      const rates = await sideBySide({ bare, parts, ours }, rateOf)
       return {
         rate: { ours: rates.ours, other: rates.bare },
         parts: { ours: rates.parts, other: rates.bare },

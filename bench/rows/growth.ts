@@ -82,9 +82,7 @@ export const livesRow: Row = row({
     }
     const sideBySide = createSideBySide()
     const round = async () => {
-      const rates = await sideBySide(
-        Object.fromEntries([...webs].map(([size, web]) => [`${size}`, () => ratesOf(web)])),
-      )
+      const rates = await sideBySide(Object.fromEntries(webs) as Record<string, Running>, ratesOf)
       const figure = (size: number, what: 'send' | 'check') => ({
         ours: rates[size]?.[what] ?? Number.NaN,
         other: rates[0]?.[what] ?? Number.NaN,

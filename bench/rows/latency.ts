@@ -66,11 +66,7 @@ export const paceRow: Row = row({
     await vendor.ask('calls')
     const sideBySide = createSideBySide()
     const round = async () => {
-      const took = await sideBySide({
-        bare: () => times(bare),
-        parts: () => times(parts),
-        ours: () => times(ours),
-      })
+      const took = await sideBySide({ bare, parts, ours }, times)
       const figure = (name: 'ours' | 'parts', share: number) => ({
         ours: quantile(took[name], share),
         other: quantile(took.bare, share),

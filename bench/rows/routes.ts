@@ -42,11 +42,7 @@ export const sendRow: Row = row({
       withCost(world, { program }, () => loadSends(program.url, world.seconds))
     const sideBySide = createSideBySide()
     const round = async () => {
-      const done = await sideBySide({
-        bare: () => load(bare),
-        parts: () => load(parts),
-        ours: () => load(ours),
-      })
+      const done = await sideBySide({ bare, parts, ours }, load)
       return {
         rate: { ours: done.ours.rate, other: done.bare.rate },
         p99: { ours: done.ours.p99, other: done.bare.p99 },
@@ -86,11 +82,7 @@ export const verifyRow: Row = row({
     const sideBySide = createSideBySide()
     const round = async () => {
       const ids = await send()
-      const done = await sideBySide({
-        bare: () => load(bare, ids),
-        parts: () => load(parts, ids),
-        ours: () => load(ours, ids),
-      })
+      const done = await sideBySide({ bare, parts, ours }, (program) => load(program, ids))
       return {
         rate: { ours: done.ours.rate, other: done.bare.rate },
         parts: { ours: done.parts.rate, other: done.bare.rate },
