@@ -7,38 +7,32 @@ import type { Running, World } from './world.ts'
 /** Clock ticks a second of Linux, as it tells them to programs: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html */
 const TICKS = 100
 
-/** Microseconds of CPU, of Redis, of RabbitMQ where it can be told, of a program, and of the vendor whom it calls. */
-export interface Cpu {
-  program: number
-  redis: number
-  rabbitmq: number
-  vendor: number
-}
+/** Microseconds of CPU, of each program, of Redis, and of RabbitMQ where it can be told. */
+export type Cpu<Name extends string = string> = Record<Name | 'redis' | 'rabbitmq', number>
 
-/** So much work, at so many units a second. */
-export interface Work {
-  rate: number
+/** So many units. */
+interface Work {
   count: number
 }
 
 /** Runs, and answers with what each unit of the work cost. */
-export async function withCost<Done extends Work>(
+export async function withCost<Name extends string, Done extends Work>(
   world: World,
-  { program, vendor }: { program: Running; vendor?: Running },
+  programs: Record<Name, Running>,
   run: () => Promise<Done>,
-): Promise<Done & { cost: Cpu }> {
-  const before = await cpuOf(world, program, vendor)
+): Promise<Done & { cost: Cpu<Name> }> {
+  const before = await cpuOf(world, programs)
   const done = await run()
-  const after = await cpuOf(world, program, vendor)
-  const each = (name: keyof Cpu) => (after[name] - before[name]) / done.count
-  const cost = {
-    program: each('program'),
-    redis: each('redis'),
-    rabbitmq: each('rabbitmq'),
-    vendor: each('vendor'),
-  }
+  const after = await cpuOf(world, programs)
+  const names = Object.keys(before) as (keyof Cpu<Name>)[]
+  const cost = Object.fromEntries(
+    names.map((name) => [name, (after[name] - before[name]) / done.count]),
+  ) as Cpu<Name>
   return { ...done, cost }
 }
+
+/** Of all of them together. */
+export const sum = (cost: Cpu): number => Object.values(cost).reduce((all, one) => all + one, 0)
 
 /** Lines of the table of costs, for what is done by `program`, and for what stands beside it. */
 export function costLines(what: string, program: string, against: string) {
@@ -49,18 +43,20 @@ export function costLines(what: string, program: string, against: string) {
 }
 
 /** The figures for such lines. */
-export const costFigures = (ours: Cpu, other: Cpu) => {
-  const beside = (name: keyof Cpu): Figure => ({ ours: ours[name], other: other[name] })
+export const costFigures = (ours: Cpu<'program'>, other: Cpu<'program'>) => {
+  const beside = (name: keyof Cpu<'program'>): Figure => ({ ours: ours[name], other: other[name] })
   return { program: beside('program'), redis: beside('redis'), rabbitmq: beside('rabbitmq') }
 }
 
-async function cpuOf(world: World, program: Running, vendor?: Running): Promise<Cpu> {
-  return {
-    program: (await program.ask('usage')).cpu,
-    redis: await cpuOfRedis(world.redis.url),
-    rabbitmq: await cpuOfBroker(world),
-    vendor: vendor ? (await vendor.ask('usage')).cpu : 0,
+async function cpuOf<Name extends string>(
+  world: World,
+  programs: Record<Name, Running>,
+): Promise<Cpu<Name>> {
+  const all = { redis: await cpuOfRedis(world.redis.url), rabbitmq: await cpuOfBroker(world) }
+  for (const [name, program] of Object.entries<Running>(programs)) {
+    Object.assign(all, { [name]: (await program.ask('usage')).cpu })
   }
+  return all as Cpu<Name>
 }
 
 async function cpuOfRedis(url: string): Promise<number> {

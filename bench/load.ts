@@ -3,6 +3,9 @@ import autocannon, { type Request, type Result } from 'autocannon'
 
 export const CONNECTIONS = 50
 
+/** Milliseconds between two looks whether it is over; autocannon's own second would be waited for to its end. */
+const LOOK = 10
+
 /** How many numbers were used. */
 let numbers = 0
 
@@ -40,6 +43,7 @@ export async function load(
   const result = await autocannon({
     url,
     ...extent,
+    sampleInt: LOOK,
     connections: 'amount' in extent ? Math.min(CONNECTIONS, extent.amount) : CONNECTIONS,
     requests: requests.map((request) => ({
       method: 'POST',
@@ -85,12 +89,15 @@ export async function sendMany(url: string, count: number): Promise<string[]> {
   return ids
 }
 
-/** More checks than this nobody makes in a second, four for each verification. */
-const CHECKS_PER_SECOND = 30_000
+/** Checks of each verification, of the five that it has. */
+const CHECKS = 4
 
-/** Verifications for so many seconds of checks. */
-export const sendToCheck = (url: string, seconds: number): Promise<string[]> =>
-  sendMany(url, Math.ceil((CHECKS_PER_SECOND / 4) * seconds))
+/** Verifications for so many checks. */
+export const sendToCheck = (url: string, checks: number): Promise<string[]> =>
+  sendMany(url, Math.ceil(checks / CHECKS))
+
+/** More than anybody makes, of whom it is not known yet how many he makes in a second. */
+export const CHECKS_PER_SECOND = 30_000
 
 /** What a check of a code that is wrong is answered. */
 export const WRONG = 422
@@ -98,13 +105,13 @@ export const WRONG = 422
 /** One in a million is right, and its verification is over. */
 export const RIGHT = [200, 410]
 
-/** Checks a wrong code: counted and compared like a right one. Four of the five that each id has. */
+/** Checks a wrong code: counted and compared like a right one. */
 export function loadChecks(url: string, ids: string[], seconds: number): Promise<Load> {
   let next = 0
   const check: Request = {
     path: '/sms/verify',
     setupRequest(request) {
-      const id = ids[Math.floor(next++ / 4) % ids.length]
+      const id = ids[Math.floor(next++ / CHECKS) % ids.length]
       return { ...request, body: JSON.stringify({ id, code: '000000' }) }
     },
   }

@@ -7,7 +7,7 @@ export interface Figure {
   other?: number
 }
 
-export type Table = 'targets' | 'processes' | 'parts' | 'costs' | 'sums' | 'profile'
+export type Table = 'targets' | 'processes' | 'parts' | 'costs' | 'sums' | 'pace' | 'profile'
 
 export interface Line {
   /** @default 'targets' */

@@ -18,6 +18,7 @@ const HEADS: Record<Table, string[]> = {
   parts: ['What', 'The parts alone', 'Beside it', 'Share'],
   costs: ['What', 'Ours', 'Beside it', 'Share'],
   sums: ['What', 'Ours', 'Beside it', 'Share'],
+  pace: ['What', 'Ours', 'Beside it', 'Share'],
   profile: ['What', 'Ours', 'Beside it', 'Share'],
 }
 

@@ -1,10 +1,10 @@
 /** The consumer, against a bare one and against BullMQ. */
-import { type Cpu, costFigures, costLines, type Work, withCost } from '../cpu.ts'
+import { costFigures, costLines, sum, withCost } from '../cpu.ts'
 import { sendMany } from '../load.ts'
 import type { Drained } from '../programs/program.ts'
 import { publishMany } from '../queue.ts'
 import { createSideBySide, type Line, type Row, row, warmed } from '../row.ts'
-import type { Running, World } from '../world.ts'
+import type { Running } from '../world.ts'
 
 const MEGABYTE = 1e6
 
@@ -22,7 +22,7 @@ const BARE_NOOP = 'amqplib, prefetch 64, that acknowledges and nothing else'
 
 export const rate = ({ jobs, from, to }: Drained): number => (jobs * 1000) / (to - from)
 
-export const drain = async (program: Running, jobs: number): Promise<Work> => ({
+export const drain = async (program: Running, jobs: number) => ({
   rate: rate(await program.ask('drain', jobs)),
   count: jobs,
 })
@@ -31,9 +31,6 @@ export const drain = async (program: Running, jobs: number): Promise<Work> => ({
 const sumLine = (title: string): Line => ({
   ...{ table: 'sums', title, unit: 'µs of CPU', against: 'BullMQ worker' },
 })
-
-const sum = ({ program, redis, rabbitmq, vendor }: Cpu): number =>
-  program + redis + rabbitmq + vendor
 
 export const consumerRow: Row = row({
   name: 'consumer',
@@ -101,7 +98,7 @@ export const consumerRow: Row = row({
       const { bare, ours } = done
       // RabbitMQ has nothing to do with it.
       const peer = { ...done.bullmq.cost, rabbitmq: 0 }
-      const beside = (name: keyof Cpu) => ({ ours: ours.cost[name], other: peer[name] })
+      const beside = (name: keyof typeof peer) => ({ ours: ours.cost[name], other: peer[name] })
       const other = sum(peer)
       return {
         floor: { ours: ours.rate, other: bare.rate },
@@ -175,20 +172,15 @@ export const latencyRow: Row = row({
     },
   },
   async prepare(world) {
-    const { web, consumer } = await startPair(world)
+    const queuePrefix = world.newPrefix()
+    const settings = { queuePrefix, latency: LATENCY, concurrency: SLOTS }
+    const web = await world.start('web', { queuePrefix })
+    const consumer = await world.start('consumer', settings)
     const jobs = 2 * world.jobs
-    return async () => {
+    const round = async () => {
       await sendMany(web.url, jobs)
       return { rate: { ours: (await drain(consumer, jobs)).rate, other: IDEAL } }
     }
+    return warmed(round, CONSUMER_WARM_UP / 2)
   },
 })
-
-async function startPair(world: World) {
-  const queuePrefix = world.newPrefix()
-  const settings = { queuePrefix, latency: LATENCY, concurrency: SLOTS }
-  return {
-    web: await world.start('web', { queuePrefix }),
-    consumer: await world.start('consumer', settings),
-  }
-}

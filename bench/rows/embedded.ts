@@ -3,6 +3,7 @@ import type { Request } from 'autocannon'
 import { type Load, load, RIGHT, send, WRONG } from '../load.ts'
 import { createSideBySide, type Row, row, warmed } from '../row.ts'
 import type { Running } from '../world.ts'
+import { ROUTE_WARM_UP } from './routes.ts'
 
 /** Each connection sends, then checks a wrong code for what it was answered. */
 const PAIR: Request[] = [
@@ -20,9 +21,6 @@ const PAIR: Request[] = [
     }),
   },
 ]
-
-/** Rounds that come first, unmeasured, as for the other routes. */
-const WARM_UP = 3
 
 export const loadPairs = (url: string, seconds: number): Promise<Load> =>
   load(url, PAIR, { duration: seconds }, [202, WRONG], RIGHT)
@@ -57,6 +55,6 @@ export const embeddedRow: Row = row({
         parts: { ours: rates.parts, other: rates.bare },
       }
     }
-    return warmed(round, WARM_UP)
+    return warmed(round, ROUTE_WARM_UP)
   },
 })

@@ -1,11 +1,12 @@
 /** Whether it gets slower with what lives in Redis or waits in RabbitMQ; and how much of it there is. */
 import { Redis } from 'ioredis'
 import { startRedis } from '../../test/services.ts'
-import { loadChecks, loadSends, sendMany, sendToCheck } from '../load.ts'
+import { CHECKS_PER_SECOND, loadChecks, loadSends, sendMany, sendToCheck } from '../load.ts'
 import { messageSize, publishMany } from '../queue.ts'
 import { createSideBySide, type Row, row, warmed } from '../row.ts'
 import type { Running, World } from '../world.ts'
 import { rate } from './consumer.ts'
+import { ROUTE_WARM_UP } from './routes.ts'
 
 const FASTER_THAN = { share: { least: 0.9 } }
 
@@ -74,11 +75,14 @@ export const livesRow: Row = row({
       await copyVerifications(redis, size * world.many)
       webs.set(size, web)
     }
+    const seconds = world.seconds / 2
+    let enough = CHECKS_PER_SECOND * seconds
     const ratesOf = async ({ url }: Running) => {
-      const send = (await loadSends(url, world.seconds / 2)).rate
-      // For a whole one: autocannon may go on for so long.
-      const ids = await sendToCheck(url, world.seconds)
-      return { send, check: (await loadChecks(url, ids, world.seconds / 2)).rate }
+      const sends = await loadSends(url, seconds)
+      const checks = await loadChecks(url, await sendToCheck(url, enough), seconds)
+      // For the next one, who may have been compiled since.
+      enough = 3 * checks.count
+      return { send: sends.rate, check: checks.rate }
     }
     const sideBySide = createSideBySide()
     const round = async () => {
@@ -94,7 +98,7 @@ export const livesRow: Row = row({
         ]),
       )
     }
-    return warmed(round)
+    return warmed(round, ROUTE_WARM_UP)
   },
 })
 
@@ -105,8 +109,7 @@ export const waitingRow: Row = row({
     consumer: lineFor('consumer, the same, no-op provider', 'messages/s', 'with none'),
   },
   async prepare(world) {
-    const sides: { sender: Running; filler: Running; consumer: Running; many: number }[] = []
-    for (const many of [0, world.many]) {
+    const start = async (many: number) => {
       // Two queues: where consumers have been seen to do little, sends are refused for what waits.
       const [ofSends, ofConsumer] = [world.newPrefix(), world.newPrefix()]
       const sender = await world.start('web', { queuePrefix: ofSends })
@@ -114,29 +117,31 @@ export const waitingRow: Row = row({
       const consumer = await world.start('consumer', { queuePrefix: ofConsumer })
       if (many > 0) {
         // In front of those that wait, of which nothing is known, so that nothing is sent for them.
-        await sendMany(filler.url, world.rounds * (world.jobs + SPARE))
+        await sendMany(filler.url, (WAITING_WARM_UP + world.rounds) * (world.jobs + SPARE))
         await publishMany(world.rabbitmq.url, `${ofConsumer}.send`, many)
         await publishMany(world.rabbitmq.url, `${ofSends}.send`, many)
       }
-      sides.push({ sender, filler, consumer, many })
+      return { sender, filler, consumer, many }
     }
-    return async () => {
-      const sends: number[] = []
-      const messages: number[] = []
-      for (const { sender, filler, consumer, many } of sides) {
-        sends.push((await loadSends(sender.url, world.seconds)).rate)
+    const sides = { none: await start(0), many: await start(world.many) }
+    const sideBySide = createSideBySide()
+    const round = async () => {
+      const { none, many } = await sideBySide(sides, async ({ sender, filler, consumer, many }) => {
+        const { rate: sends } = await loadSends(sender.url, world.seconds)
         if (many === 0) await sendMany(filler.url, world.jobs)
-        messages.push(rate(await consumer.ask('drain', world.jobs)))
-      }
-      const [send = 0, sendMore = 0] = sends
-      const [message = 0, messageMore = 0] = messages
+        return { sends, messages: rate(await consumer.ask('drain', world.jobs)) }
+      })
       return {
-        send: { ours: sendMore, other: send },
-        consumer: { ours: messageMore, other: message },
+        send: { ours: many.sends, other: none.sends },
+        consumer: { ours: many.messages, other: none.messages },
       }
     }
+    return warmed(round, WAITING_WARM_UP)
   },
 })
+
+/** Fewer than elsewhere: what is consumed in them has to be sent first. */
+const WAITING_WARM_UP = 3
 
 /** A consumer that is told to stop finishes what it has in hand. */
 const SPARE = 500

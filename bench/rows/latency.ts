@@ -2,6 +2,7 @@
 import { Agent, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { machineTime } from '../clock.ts'
+import { type Cpu, sum, withCost } from '../cpu.ts'
 import { nextPhone, sendMany } from '../load.ts'
 import type { Program } from '../programs/program.ts'
 import { createSideBySide, type Line, quantile, type Row, row, warmed } from '../row.ts'
@@ -10,10 +11,17 @@ import { CONSUMER_WARM_UP } from './consumer.ts'
 
 const PACE = 500
 
+/** Seconds of it in one round, of what is measured elsewhere: 1 % of them should be some. */
+const LONGER = 2
+
 const BARE = 'bare route and bare consumer: one Lua script, one confirmed publish, one call'
 
 /** The same with the parts alone. */
 const partsLine = (title: string): Line => ({ table: 'parts', title, unit: 'ms', against: BARE })
+
+const costLine = (title: string): Line => ({
+  ...{ table: 'pace', title, unit: 'µs of CPU', against: BARE },
+})
 
 export const paceRow: Row = row({
   name: 'pace',
@@ -34,6 +42,12 @@ export const paceRow: Row = row({
       `\`pace\`: the parts of a send and of an SMS, request to call at ${PACE} sends/s, median`,
     ),
     parts99: partsLine('the same, slowest 1 %'),
+    all: costLine('all processes together, with the vendor and with the one that asks'),
+    web: costLine('of them the web process'),
+    consumer: costLine('of them the consumer'),
+    redis: costLine('of them Redis'),
+    rabbitmq: costLine('of them RabbitMQ'),
+    partsAll: costLine('all together with the parts alone'),
   },
   async prepare(world) {
     const vendor = await world.start('vendor')
@@ -45,20 +59,27 @@ export const paceRow: Row = row({
     const ours = await pair('web', 'consumer')
     const parts = await pair('parts-web', 'parts-consumer')
     const bare = await pair('floor-web', 'floor-consumer')
-    const count = Math.ceil(PACE * world.seconds)
+    const count = Math.ceil(PACE * LONGER * world.seconds)
 
     const burst = async ({ route, worker }: Pair): Promise<void> => {
       await sendMany(route.url, world.jobs)
       await worker.ask('drain', world.jobs)
     }
-    const times = async ({ route, worker }: Pair): Promise<number[]> => {
+    const atPace = async ({ route, worker }: Pair): Promise<Paced> => {
       const drained = worker.ask('drain', count)
       // The consumer is connecting.
       await sleep(500)
-      const asked = await sendAtPace(`${route.url}/sms/send`, count)
+      const programs = { web: route, consumer: worker, vendor }
+      const { asked, asking, cost } = await withCost(world, programs, async () => {
+        const before = process.cpuUsage()
+        const asked = await sendAtPace(`${route.url}/sms/send`, count)
+        const { user, system } = process.cpuUsage(before)
+        return { asked, asking: (user + system) / count, count }
+      })
       await drained
       const calls = await vendor.ask('calls')
-      return [...asked].map(([phone, at]) => (calls[phone] ?? Number.NaN) - at)
+      const took = [...asked].map(([phone, at]) => (calls[phone] ?? Number.NaN) - at)
+      return { took, cost: { ...cost, all: sum(cost) + asking } }
     }
     for (let i = 0; i < CONSUMER_WARM_UP; i++)
       for (const each of [bare, parts, ours]) await burst(each)
@@ -66,14 +87,20 @@ export const paceRow: Row = row({
     await vendor.ask('calls')
     const sideBySide = createSideBySide()
     const round = async () => {
-      const took = await sideBySide({ bare, parts, ours }, times)
-      const figure = (name: 'ours' | 'parts', share: number) => ({
-        ours: quantile(took[name], share),
-        other: quantile(took.bare, share),
+      const done = await sideBySide({ bare, parts, ours }, atPace)
+      const beside = (name: 'ours' | 'parts', figure: (of: Paced) => number) => ({
+        ours: figure(done[name]),
+        other: figure(done.bare),
       })
+      const time = (name: 'ours' | 'parts', share: number) =>
+        beside(name, ({ took }) => quantile(took, share))
+      const cost = (of: keyof Paced['cost']) => beside('ours', ({ cost }) => cost[of])
       return {
-        ...{ p50: figure('ours', 0.5), p99: figure('ours', 0.99) },
-        ...{ parts50: figure('parts', 0.5), parts99: figure('parts', 0.99) },
+        ...{ p50: time('ours', 0.5), p99: time('ours', 0.99) },
+        ...{ parts50: time('parts', 0.5), parts99: time('parts', 0.99) },
+        ...{ all: cost('all'), web: cost('web'), consumer: cost('consumer') },
+        ...{ redis: cost('redis'), rabbitmq: cost('rabbitmq') },
+        partsAll: beside('parts', ({ cost }) => cost.all),
       }
     }
     return warmed(round)
@@ -83,6 +110,12 @@ export const paceRow: Row = row({
 interface Pair {
   route: Running
   worker: Running
+}
+
+/** Milliseconds of each, and microseconds of CPU for one. */
+interface Paced {
+  took: number[]
+  cost: Cpu<'web' | 'consumer' | 'all'>
 }
 
 /** When each number's request began. Whatever becomes of earlier ones, the next begins at its time. */

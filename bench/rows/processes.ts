@@ -1,7 +1,8 @@
 /** What a second web process and a second consumer bring, on the cores that there are. */
 import { loadSends } from '../load.ts'
-import { type Line, type Row, row } from '../row.ts'
+import { createSideBySide, type Line, type Row, row } from '../row.ts'
 import { rate } from './consumer.ts'
+import { ROUTE_WARM_UP } from './routes.ts'
 
 const line = (about: Line): Line => ({ table: 'processes', ...about })
 
@@ -41,10 +42,10 @@ export const processesRow: Row = row({
         messages: rate({ jobs, from, to }),
       }
     }
-    await run(2)
+    for (let i = 0; i < ROUTE_WARM_UP; i++) await run(2)
+    const sideBySide = createSideBySide()
     return async () => {
-      const one = await run(1)
-      const two = await run(2)
+      const { one, two } = await sideBySide({ one: 1, two: 2 }, run)
       return {
         web1: { ours: one.sends },
         web2: { ours: two.sends, other: one.sends },

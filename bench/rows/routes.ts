@@ -1,13 +1,12 @@
 /** The routes on Redis and RabbitMQ, against a bare route that does only what the parts cost. */
 import { costFigures, costLines, withCost } from '../cpu.ts'
-import { loadChecks, loadSends, sendToCheck } from '../load.ts'
+import { CHECKS_PER_SECOND, loadChecks, loadSends, sendToCheck } from '../load.ts'
 import type { Program } from '../programs/program.ts'
 import { createSideBySide, type Row, row, warmed } from '../row.ts'
 import type { Running, World } from '../world.ts'
 
-/** Rounds that come first, unmeasured: some tens of thousands of requests each, for so long V8 goes on compiling. */
-const SEND_WARM_UP = 6
-const CHECK_WARM_UP = 3
+/** Rounds that come first, unmeasured: for so long V8 goes on compiling, and a route runs for weeks. */
+export const ROUTE_WARM_UP = 6
 
 const BARE_SEND = 'bare route: one Lua script, one confirmed persistent publish to a quorum queue'
 const BARE_CHECK = 'bare route: one Lua script'
@@ -50,7 +49,7 @@ export const sendRow: Row = row({
         ...costFigures(done.ours.cost, done.bare.cost),
       }
     }
-    return warmed(round, SEND_WARM_UP)
+    return warmed(round, ROUTE_WARM_UP)
   },
 })
 
@@ -78,18 +77,20 @@ export const verifyRow: Row = row({
       withCost(world, { program }, () => loadChecks(program.url, ids, world.seconds))
     // By another process, so that ours does nothing that the others do not.
     const sender = await world.start('web', { queuePrefix: world.newPrefix() })
-    const send = () => sendToCheck(sender.url, world.seconds)
+    let checks = CHECKS_PER_SECOND * world.seconds
     const sideBySide = createSideBySide()
     const round = async () => {
-      const ids = await send()
+      const ids = await sendToCheck(sender.url, checks)
       const done = await sideBySide({ bare, parts, ours }, (program) => load(program, ids))
+      // For the next: ours makes no more than the bare one.
+      checks = 2 * done.bare.count
       return {
         rate: { ours: done.ours.rate, other: done.bare.rate },
         parts: { ours: done.parts.rate, other: done.bare.rate },
         ...costFigures(done.ours.cost, done.bare.cost),
       }
     }
-    return warmed(round, CHECK_WARM_UP)
+    return warmed(round, ROUTE_WARM_UP)
   },
 })
 

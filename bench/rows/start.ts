@@ -1,6 +1,6 @@
 /** What a start takes, in a new process each time. */
 import type { Program } from '../programs/program.ts'
-import { type Row, row } from '../row.ts'
+import { createSideBySide, type Row, row } from '../row.ts'
 
 export const startRow: Row = row({
   name: 'start',
@@ -26,9 +26,9 @@ export const startRow: Row = row({
       await program.stop()
       return times
     }
+    const sideBySide = createSideBySide()
     return async () => {
-      const bare = await start('floor-start')
-      const ours = await start('start')
+      const { bare, ours } = await sideBySide({ bare: 'floor-start', ours: 'start' }, start)
       return {
         imported: { ours: ours.imported, other: bare.imported },
         ready: { ours: ours.ready, other: bare.ready },
