@@ -34,6 +34,8 @@ export type RouteOptions = Omit<RouteShorthandOptions, 'schema'>
 const BODY_LIMIT = 2048
 
 const PROBLEM_TYPE = 'application/problem+json'
+// Fastify would add the charset, and then look up what it has put together for each answer.
+const PROBLEM_HEADER = `${PROBLEM_TYPE}; charset=utf-8`
 const EVENTS_TYPE = 'text/event-stream'
 
 export function registerRoutes(
@@ -226,7 +228,7 @@ function sendProblem(
   // What is undefined is not in the JSON.
   return reply
     .code(status)
-    .type(PROBLEM_TYPE)
+    .type(PROBLEM_HEADER)
     .send({ type: 'about:blank', title, status, detail, code, retryAfter, checksLeft, challenge })
 }
 

@@ -9,8 +9,12 @@ app.post('/sms/send', (_request, reply) =>
 )
 app.post('/sms/verify', (_request, reply) =>
   reply.code(422).send({
-    ...{ type: 'about:blank', title: 'Unprocessable Entity', status: 422 },
-    ...{ detail: 'The code is wrong.', code: 'SMS_VERIFY_WRONG_CODE', checksLeft: 4 },
+    type: 'about:blank',
+    title: 'Unprocessable Entity',
+    status: 422,
+    detail: 'The code is wrong.',
+    code: 'SMS_VERIFY_WRONG_CODE',
+    checksLeft: 4,
   }),
 )
 await app.listen({ host: '127.0.0.1', port: 0 })

@@ -22,7 +22,7 @@ async function send(id: string, to: string): Promise<void> {
   const { phone } = open(SEALED)
   if (vendor) {
     const signal = signals.pop() ?? new AbortController().signal
-    const { body } = await pooledFetch(vendor, { ...requestFor(to), signal, redirect: 'error' })
+    const { body } = await pooledFetch(vendor, { signal, redirect: 'error', ...requestFor(to) })
     for await (const _ of body ?? []);
     signals.push(signal)
   }

@@ -36,13 +36,14 @@ app.post<{ Body: { id: string; code: string } }>(
 )
 
 const sayWrong = (reply: FastifyReply) =>
-  reply
-    .code(422)
-    .type('application/problem+json')
-    .send({
-      ...{ type: 'about:blank', title: 'Unprocessable Entity', status: 422 },
-      ...{ detail: 'The code is wrong.', code: 'SMS_VERIFY_WRONG_CODE', checksLeft: 4 },
-    })
+  reply.code(422).type('application/problem+json').send({
+    type: 'about:blank',
+    title: 'Unprocessable Entity',
+    status: 422,
+    detail: 'The code is wrong.',
+    code: 'SMS_VERIFY_WRONG_CODE',
+    checksLeft: 4,
+  })
 
 await app.listen({ host: '127.0.0.1', port: 0 })
 ready(app.listeningOrigin)

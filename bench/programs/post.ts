@@ -5,7 +5,10 @@ const agent = new Agent({ keepAlive: true })
 
 const bodyFor = (to: string) =>
   JSON.stringify({
-    ...{ to, appId: 'app', templateId: '1', datas: ['012345', '5'] },
+    to,
+    appId: 'app',
+    templateId: '1',
+    datas: ['012345', '5'],
     reqId: '0123456789abcdef0123456789abcdef',
   })
 
@@ -23,7 +26,7 @@ export function requestFor(to: string) {
   const body = bodyFor(to)
   return {
     method: 'POST',
-    headers: { ...HEADERS, 'content-length': String(body.length) },
+    headers: { 'content-length': String(body.length), ...HEADERS },
     body,
   }
 }
@@ -31,7 +34,7 @@ export function requestFor(to: string) {
 export function post(url: string, to = SOMEBODY): Promise<void> {
   return new Promise((resolve, reject) => {
     const body = bodyFor(to)
-    const headers = { ...HEADERS, 'content-length': body.length }
+    const headers = { 'content-length': body.length, ...HEADERS }
     const outgoing = request(url, { method: 'POST', agent, headers }, (response) => {
       response.resume()
       response.on('end', resolve)

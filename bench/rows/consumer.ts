@@ -181,6 +181,6 @@ export const latencyRow: Row = row({
       await sendMany(web.url, jobs)
       return { rate: { ours: (await drain(consumer, jobs)).rate, other: IDEAL } }
     }
-    return warmed(round, CONSUMER_WARM_UP / 2)
+    return warmed(round, CONSUMER_WARM_UP / 3)
   },
 })

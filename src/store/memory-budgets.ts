@@ -113,8 +113,10 @@ function conversionOf({ conversion }: Budget, { verified, unverified }: Row) {
 }
 
 const newRow = (window: number): Row => ({
-  ...{ unverified: createLog(window), verified: createLog(window) },
-  ...{ told: new Map(), expires: 0 },
+  unverified: createLog(window),
+  verified: createLog(window),
+  told: new Map(),
+  expires: 0,
 })
 
 type Log = ReturnType<typeof createLog>
