@@ -77,11 +77,10 @@ export const livesRow: Row = row({
       await copyVerifications(redis, size * world.many)
       webs.set(size, web)
     }
-    const seconds = world.seconds / 2
-    let enough = CHECKS_PER_SECOND * seconds
+    let enough = CHECKS_PER_SECOND * world.seconds
     const ratesOf = async ({ url }: Running) => {
-      const sends = await loadSends(url, seconds)
-      const checks = await loadChecks(url, await sendToCheck(url, enough), seconds)
+      const sends = await loadSends(url, world.seconds)
+      const checks = await loadChecks(url, await sendToCheck(url, enough), world.seconds)
       // For the next one, who may have been compiled since.
       enough = 3 * checks.count
       return { send: sends.rate, check: checks.rate }
