@@ -96,8 +96,19 @@ const CHECKS = 4
 export const sendToCheck = (url: string, checks: number): Promise<string[]> =>
   sendMany(url, Math.ceil(checks / CHECKS))
 
-/** More than anybody makes, of whom it is not known yet how many he makes in a second. */
-export const CHECKS_PER_SECOND = 30_000
+/** More than anybody makes in a second. */
+const CHECKS_PER_SECOND = 30_000
+
+/** How many checks verifications are to be sent for: at first for any number, then for twice the most that there were in a load. */
+export function createStock(seconds: number) {
+  let most = 0
+  return {
+    checks: () => 2 * most || CHECKS_PER_SECOND * seconds,
+    made(checks: number) {
+      most = Math.max(most, checks)
+    },
+  }
+}
 
 /** What a check of a code that is wrong is answered. */
 export const WRONG = 422

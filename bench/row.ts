@@ -39,10 +39,16 @@ export interface Row<Name extends string = string> {
 /** Keeps the names of the lines and of the figures the same. */
 export const row = <Name extends string>(definition: Row<Name>): Row => definition as Row
 
-/** The round, once it has run so often: V8 compiles for speed only what has run some thousand times. */
+/** Rounds that come first, unmeasured: for so long V8 goes on compiling, and what is measured runs for weeks. */
+export const WARM_UP = 6
+
+/** Fewer, where ours stands beside ours, which is as warm, or waits for most of the time. */
+export const SHORT_WARM_UP = 2
+
+/** The round, once it has run so often. */
 export async function warmed<Name extends string>(
   round: Round<Name>,
-  times = 1,
+  times: number,
 ): Promise<Round<Name>> {
   for (let i = 0; i < times; i++) await round()
   return round
@@ -107,7 +113,9 @@ function isMet({ share, value }: Target, ours: number, shareOfOther = 0): boolea
 
 export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
+  const half = (sorted.length - 1) / 2
+  const [low = Number.NaN, high = low] = [sorted[Math.floor(half)], sorted[Math.ceil(half)]]
+  return (low + high) / 2
 }
 
 /** Of figures in any order: what a share of them does not exceed. */

@@ -36,7 +36,7 @@ app.post<{ Body: { id: string; code: string } }>(
 )
 
 const sayWrong = (reply: FastifyReply) =>
-  reply.code(422).type('application/problem+json').send({
+  reply.code(422).type('application/problem+json; charset=utf-8').send({
     type: 'about:blank',
     title: 'Unprocessable Entity',
     status: 422,

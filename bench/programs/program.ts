@@ -31,8 +31,8 @@ export interface Settings {
 
 /** What can be asked, and what is answered. */
 export interface Answers {
-  /** Microseconds of CPU since the start, and the most bytes of memory that were resident. */
-  usage: { cpu: number; rss: number }
+  /** Microseconds of CPU since the start; bytes of memory that are resident, and the most that were. */
+  usage: { cpu: number; rss: number; maxRss: number }
   /** Begins to look at what its time is spent on; asked again, ends it and answers. */
   profile: Times | undefined
   /** Consumes so many jobs, which must be there. */
@@ -45,7 +45,7 @@ export interface Answers {
   start: { imported: number; ready: number }
 }
 
-/** From the first that was done to the last, by `machineTime`. */
+/** What was done from one time to the other, by `machineTime`. */
 export interface Drained {
   jobs: number
   from: number
@@ -74,16 +74,13 @@ export function ready(url = '', handlers: Handlers = {}): void {
   process.send?.({ nth: 0, answer: { url } })
 }
 
-let rss = 0
-const look = () => {
-  rss = Math.max(rss, process.memoryUsage.rss())
-}
-setInterval(look, 100).unref()
-
 function usage(): Answers['usage'] {
-  look()
-  const { user, system } = process.cpuUsage()
-  return { cpu: user + system, rss }
+  const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage()
+  return {
+    cpu: userCPUTime + systemCPUTime,
+    rss: process.memoryUsage.rss(),
+    maxRss: maxRSS * 1024,
+  }
 }
 
 let stopProfile: (() => Promise<Times>) | undefined
@@ -94,7 +91,7 @@ async function profile(): Promise<Times | undefined> {
   return stop?.()
 }
 
-/** Counts what is done until there are so many. The first one starts the clock. */
+/** Counts what is done until there are so many. The clock starts with the first tenth, when all connections are there. */
 export function countTo(jobs: number): { add(more: number): void; reached: Promise<Drained> } {
   let done = 0
   let first = 0
@@ -108,7 +105,7 @@ export function countTo(jobs: number): { add(more: number): void; reached: Promi
     add(more) {
       if (more === 0) return
       done += more
-      if (from === 0) {
+      if (from === 0 && done >= jobs / 10) {
         first = done
         from = machineTime()
       }

@@ -3,7 +3,15 @@ import { costFigures, costLines, sum, withCost } from '../cpu.ts'
 import { sendMany } from '../load.ts'
 import type { Drained } from '../programs/program.ts'
 import { publishMany } from '../queue.ts'
-import { createSideBySide, type Line, type Row, row, warmed } from '../row.ts'
+import {
+  createSideBySide,
+  type Line,
+  type Row,
+  row,
+  SHORT_WARM_UP,
+  WARM_UP,
+  warmed,
+} from '../row.ts'
 import type { Running } from '../world.ts'
 
 const MEGABYTE = 1e6
@@ -12,9 +20,6 @@ const MEGABYTE = 1e6
 const LATENCY = 100
 const SLOTS = 512
 const IDEAL = (SLOTS * 1000) / LATENCY
-
-/** Rounds or bursts that come first, unmeasured: V8 goes on compiling for so long, and a consumer runs for weeks. */
-export const CONSUMER_WARM_UP = 6
 
 const BARE = 'amqplib, prefetch 64, same call by node:http, no Redis'
 const BULLMQ = 'BullMQ worker, concurrency 64, same call'
@@ -82,8 +87,9 @@ export const consumerRow: Row = row({
     const parts = await world.start('parts-consumer', { ...settings, queuePrefix: ofParts })
     const floor = await world.start('floor-consumer', settings)
     const bullmq = await world.start('peer-bullmq', settings)
-    const memory = async (program: Running) => (await program.ask('usage')).rss / MEGABYTE
-    const loaded = { ours: await memory(consumer), other: await memory(floor) }
+    const memory = async (program: Running, when: 'rss' | 'maxRss') =>
+      (await program.ask('usage'))[when] / MEGABYTE
+    const loaded = { ours: await memory(consumer, 'rss'), other: await memory(floor, 'rss') }
     const run = (program: Running) =>
       withCost(world, { program, vendor }, () => drain(program, world.jobs))
     const sideBySide = createSideBySide()
@@ -103,7 +109,7 @@ export const consumerRow: Row = row({
       return {
         floor: { ours: ours.rate, other: bare.rate },
         bullmq: { ours: ours.rate, other: done.bullmq.rate },
-        rss: { ours: await memory(consumer), other: await memory(floor) },
+        rss: { ours: await memory(consumer, 'maxRss'), other: await memory(floor, 'maxRss') },
         loaded,
         parts: { ours: done.parts.rate, other: bare.rate },
         partsPeer: { ours: done.parts.rate, other: done.bullmq.rate },
@@ -114,7 +120,7 @@ export const consumerRow: Row = row({
         bareSum: { ours: sum(bare.cost), other },
       }
     }
-    return warmed(round, CONSUMER_WARM_UP)
+    return warmed(round, WARM_UP)
   },
 })
 
@@ -157,11 +163,11 @@ export const noopRow: Row = row({
         redis: { ours: done.ours.cost.redis },
       }
     }
-    return warmed(round, CONSUMER_WARM_UP)
+    return warmed(round, WARM_UP)
   },
 })
 
-export const latencyRow: Row = row({
+export const slowProviderRow: Row = row({
   name: 'slow-provider',
   lines: {
     rate: {
@@ -181,6 +187,6 @@ export const latencyRow: Row = row({
       await sendMany(web.url, jobs)
       return { rate: { ours: (await drain(consumer, jobs)).rate, other: IDEAL } }
     }
-    return warmed(round, CONSUMER_WARM_UP / 3)
+    return warmed(round, SHORT_WARM_UP)
   },
 })

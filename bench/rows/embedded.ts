@@ -1,9 +1,8 @@
 /** The embedded mode: what our own rules cost, without Redis and RabbitMQ. */
 import type { Request } from 'autocannon'
 import { type Load, load, RIGHT, send, WRONG } from '../load.ts'
-import { createSideBySide, type Row, row, warmed } from '../row.ts'
+import { createSideBySide, type Row, row, WARM_UP, warmed } from '../row.ts'
 import type { Running } from '../world.ts'
-import { ROUTE_WARM_UP } from './routes.ts'
 
 /** Each connection sends, then checks a wrong code for what it was answered. */
 const PAIR: Request[] = [
@@ -55,6 +54,6 @@ export const embeddedRow: Row = row({
         parts: { ours: rates.parts, other: rates.bare },
       }
     }
-    return warmed(round, ROUTE_WARM_UP)
+    return warmed(round, WARM_UP)
   },
 })

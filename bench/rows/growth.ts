@@ -1,14 +1,11 @@
 /** Whether it gets slower with what lives in Redis or waits in RabbitMQ; and how much of it there is. */
 import { Redis } from 'ioredis'
 import { startRedis } from '../../test/services.ts'
-import { CHECKS_PER_SECOND, loadChecks, loadSends, sendMany, sendToCheck } from '../load.ts'
+import { createStock, loadChecks, loadSends, sendMany, sendToCheck } from '../load.ts'
 import { messageSize, publishMany } from '../queue.ts'
-import { createSideBySide, type Row, row, warmed } from '../row.ts'
+import { createSideBySide, type Row, row, SHORT_WARM_UP, warmed } from '../row.ts'
 import type { Running, World } from '../world.ts'
 import { rate } from './consumer.ts'
-
-/** Fewer rounds than elsewhere: here ours stands beside ours, which is as warm. */
-const WARM_UP = 2
 
 const FASTER_THAN = { share: { least: 0.9 } }
 
@@ -38,18 +35,20 @@ export const sizeRow: Row = row({
     },
   },
   async prepare(world) {
-    return async () => {
-      const queuePrefix = world.newPrefix()
-      const redis = await emptyRedis(world)
-      const web = await world.start('web', { queuePrefix, redis })
-      await sendMany(web.url, 1)
-      const message = await messageSize(world.rabbitmq.url, `${queuePrefix}.send`)
-      const before = await memoryOf(redis)
-      const keys = await copyVerifications(redis, world.many)
-      const growth = ((await memoryOf(redis)) - before) / world.many
-      await web.stop()
-      return { keys: { ours: keys }, growth: { ours: growth }, message: { ours: message } }
-    }
+    const queuePrefix = world.newPrefix()
+    const redis = await emptyRedis(world)
+    const web = await world.start('web', { queuePrefix, redis })
+    await sendMany(web.url, 1)
+    const message = await messageSize(world.rabbitmq.url, `${queuePrefix}.send`)
+    const before = await memoryOf(redis)
+    const keys = await copyVerifications(redis, world.many)
+    const growth = ((await memoryOf(redis)) - before) / world.many
+    // The same in each round.
+    return async () => ({
+      keys: { ours: keys },
+      growth: { ours: growth },
+      message: { ours: message },
+    })
   },
 })
 
@@ -77,12 +76,12 @@ export const livesRow: Row = row({
       await copyVerifications(redis, size * world.many)
       webs.set(size, web)
     }
-    let enough = CHECKS_PER_SECOND * world.seconds
+    const stock = createStock(world.seconds)
     const ratesOf = async ({ url }: Running) => {
       const sends = await loadSends(url, world.seconds)
-      const checks = await loadChecks(url, await sendToCheck(url, enough), world.seconds)
-      // For the next one, who may have been compiled since.
-      enough = 3 * checks.count
+      const ids = await sendToCheck(url, stock.checks())
+      const checks = await loadChecks(url, ids, world.seconds)
+      stock.made(checks.count)
       return { send: sends.rate, check: checks.rate }
     }
     const sideBySide = createSideBySide()
@@ -99,15 +98,15 @@ export const livesRow: Row = row({
         ]),
       )
     }
-    return warmed(round, WARM_UP)
+    return warmed(round, SHORT_WARM_UP)
   },
 })
 
 export const waitingRow: Row = row({
   name: 'waiting',
   lines: {
-    send: lineFor('`POST /sms/send` with 10⁵ messages in the queue', 'requests/s', 'with none'),
-    consumer: lineFor('consumer, the same, no-op provider', 'messages/s', 'with none'),
+    send: lineFor('`POST /sms/send` with 10⁵ messages in the queue', 'requests/s', FEW),
+    consumer: lineFor('consumer, the same, no-op provider', 'messages/s', FEW),
   },
   async prepare(world) {
     const start = async (many: number) => {
@@ -118,7 +117,7 @@ export const waitingRow: Row = row({
       const consumer = await world.start('consumer', { queuePrefix: ofConsumer })
       if (many > 0) {
         // In front of those that wait, of which nothing is known, so that nothing is sent for them.
-        await sendMany(filler.url, (WARM_UP + world.rounds) * (world.jobs + SPARE))
+        await sendMany(filler.url, (SHORT_WARM_UP + world.rounds) * (world.jobs + SPARE))
         await publishMany(world.rabbitmq.url, `${ofConsumer}.send`, many)
         await publishMany(world.rabbitmq.url, `${ofSends}.send`, many)
       }
@@ -129,7 +128,8 @@ export const waitingRow: Row = row({
     const round = async () => {
       const { none, many } = await sideBySide(sides, async ({ sender, filler, consumer, many }) => {
         const { rate: sends } = await loadSends(sender.url, world.seconds)
-        if (many === 0) await sendMany(filler.url, world.jobs)
+        // Those of the other one are there already; it sends as many all the same, so that both begin after the same.
+        await sendMany(many === 0 ? filler.url : sender.url, world.jobs)
         return { sends, messages: rate(await consumer.ask('drain', world.jobs)) }
       })
       return {
@@ -137,7 +137,7 @@ export const waitingRow: Row = row({
         consumer: { ours: many.messages, other: none.messages },
       }
     }
-    return warmed(round, WARM_UP)
+    return warmed(round, SHORT_WARM_UP)
   },
 })
 

@@ -2,7 +2,7 @@
 import { loadSends, sendMany } from '../load.ts'
 import { OWNERS, type Owner, type Times } from '../programs/profile.ts'
 import { publishMany } from '../queue.ts'
-import { type Figure, type Line, type Row, row, warmed } from '../row.ts'
+import { type Figure, type Line, type Row, row, WARM_UP, warmed } from '../row.ts'
 import type { Running } from '../world.ts'
 import { drain } from './consumer.ts'
 import { loadPairs } from './embedded.ts'
@@ -57,12 +57,11 @@ export const profileRow: Row = row({
       const all = (await program.ask('profile')) as Times
       return Object.fromEntries(OWNERS.map((owner) => [owner, all[owner] / units])) as Times
     }
-    const seconds = world.seconds / 4
     const jobs = world.jobs / 2
     const sends = (program: Running) =>
-      times(program, async () => (await loadSends(program.url, seconds)).count)
+      times(program, async () => (await loadSends(program.url, world.seconds)).count)
     const pairs = (program: Running) =>
-      times(program, async () => (await loadPairs(program.url, seconds)).count)
+      times(program, async () => (await loadPairs(program.url, world.seconds)).count)
     const drained = (program: Running) =>
       times(program, async () => {
         return (await drain(program, jobs)).count
@@ -77,7 +76,7 @@ export const profileRow: Row = row({
       await publishMany(world.rabbitmq.url, `${bareQueue}.floor`, jobs)
       const sms = [await drained(consumer), await drained(bare)] as const
       return { ...figures(SEND, ...send), ...figures(EMBEDDED, ...both), ...figures(SMS, ...sms) }
-    })
+    }, WARM_UP)
   },
 })
 

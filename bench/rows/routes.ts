@@ -1,12 +1,9 @@
 /** The routes on Redis and RabbitMQ, against a bare route that does only what the parts cost. */
 import { costFigures, costLines, withCost } from '../cpu.ts'
-import { CHECKS_PER_SECOND, loadChecks, loadSends, sendToCheck } from '../load.ts'
+import { createStock, loadChecks, loadSends, sendToCheck } from '../load.ts'
 import type { Program } from '../programs/program.ts'
-import { createSideBySide, type Row, row, warmed } from '../row.ts'
+import { createSideBySide, type Row, row, WARM_UP, warmed } from '../row.ts'
 import type { Running, World } from '../world.ts'
-
-/** Rounds that come first, unmeasured: for so long V8 goes on compiling, and a route runs for weeks. */
-export const ROUTE_WARM_UP = 6
 
 const BARE_SEND = 'bare route: one Lua script, one confirmed persistent publish to a quorum queue'
 const BARE_CHECK = 'bare route: one Lua script'
@@ -49,9 +46,11 @@ export const sendRow: Row = row({
         ...costFigures(done.ours.cost, done.bare.cost),
       }
     }
-    return warmed(round, ROUTE_WARM_UP)
+    return warmed(round, WARM_UP)
   },
 })
+
+const checkCosts = costLines('check', 'web process', 'bare route')
 
 export const verifyRow: Row = row({
   name: 'verify',
@@ -69,7 +68,9 @@ export const verifyRow: Row = row({
       unit: 'requests/s',
       against: BARE_CHECK,
     },
-    ...costLines('check', 'web process', 'bare route'),
+    // RabbitMQ has nothing to do with it.
+    program: checkCosts.program,
+    redis: checkCosts.redis,
   },
   async prepare(world) {
     const { ours, parts, bare } = await startAll(world)
@@ -77,20 +78,22 @@ export const verifyRow: Row = row({
       withCost(world, { program }, () => loadChecks(program.url, ids, world.seconds))
     // By another process, so that ours does nothing that the others do not.
     const sender = await world.start('web', { queuePrefix: world.newPrefix() })
-    let checks = CHECKS_PER_SECOND * world.seconds
+    const stock = createStock(world.seconds)
     const sideBySide = createSideBySide()
     const round = async () => {
-      const ids = await sendToCheck(sender.url, checks)
+      const ids = await sendToCheck(sender.url, stock.checks())
       const done = await sideBySide({ bare, parts, ours }, (program) => load(program, ids))
-      // For the next: ours makes no more than the bare one.
-      checks = 2 * done.bare.count
+      // None of the others makes more.
+      stock.made(done.bare.count)
+      const { program, redis } = costFigures(done.ours.cost, done.bare.cost)
       return {
         rate: { ours: done.ours.rate, other: done.bare.rate },
         parts: { ours: done.parts.rate, other: done.bare.rate },
-        ...costFigures(done.ours.cost, done.bare.cost),
+        program,
+        redis,
       }
     }
-    return warmed(round, ROUTE_WARM_UP)
+    return warmed(round, WARM_UP)
   },
 })
 

@@ -5,13 +5,21 @@ import { machineTime } from '../clock.ts'
 import { type Cpu, sum, withCost } from '../cpu.ts'
 import { nextPhone, sendMany } from '../load.ts'
 import type { Program } from '../programs/program.ts'
-import { createSideBySide, type Line, quantile, type Row, row, warmed } from '../row.ts'
+import {
+  createSideBySide,
+  type Line,
+  quantile,
+  type Row,
+  row,
+  SHORT_WARM_UP,
+  WARM_UP,
+  warmed,
+} from '../row.ts'
 import type { Running } from '../world.ts'
-import { CONSUMER_WARM_UP } from './consumer.ts'
 
 const PACE = 500
 
-/** Seconds of it in one round, of what is measured elsewhere: 1 % of them should be some. */
+/** How many times as long as elsewhere: 1 % of them should be some. */
 const LONGER = 2
 
 const BARE = 'bare route and bare consumer: one Lua script, one confirmed publish, one call'
@@ -42,11 +50,13 @@ export const paceRow: Row = row({
       `\`pace\`: the parts of a send and of an SMS, request to call at ${PACE} sends/s, median`,
     ),
     parts99: partsLine('the same, slowest 1 %'),
-    all: costLine('all processes together, with the vendor and with the one that asks'),
+    all: costLine('all processes together'),
     web: costLine('of them the web process'),
     consumer: costLine('of them the consumer'),
     redis: costLine('of them Redis'),
     rabbitmq: costLine('of them RabbitMQ'),
+    vendor: costLine('of them the vendor'),
+    asking: costLine('of them the one that asks'),
     partsAll: costLine('all together with the parts alone'),
   },
   async prepare(world) {
@@ -74,15 +84,14 @@ export const paceRow: Row = row({
         const before = process.cpuUsage()
         const asked = await sendAtPace(`${route.url}/sms/send`, count)
         const { user, system } = process.cpuUsage(before)
+        await drained
         return { asked, asking: (user + system) / count, count }
       })
-      await drained
       const calls = await vendor.ask('calls')
       const took = [...asked].map(([phone, at]) => (calls[phone] ?? Number.NaN) - at)
-      return { took, cost: { ...cost, all: sum(cost) + asking } }
+      return { took, cost: { asking, all: sum(cost) + asking, ...cost } }
     }
-    for (let i = 0; i < CONSUMER_WARM_UP; i++)
-      for (const each of [bare, parts, ours]) await burst(each)
+    for (let i = 0; i < WARM_UP; i++) for (const each of [bare, parts, ours]) await burst(each)
     // From now on it notes them.
     await vendor.ask('calls')
     const sideBySide = createSideBySide()
@@ -100,10 +109,11 @@ export const paceRow: Row = row({
         ...{ parts50: time('parts', 0.5), parts99: time('parts', 0.99) },
         ...{ all: cost('all'), web: cost('web'), consumer: cost('consumer') },
         ...{ redis: cost('redis'), rabbitmq: cost('rabbitmq') },
+        ...{ vendor: cost('vendor'), asking: cost('asking') },
         partsAll: beside('parts', ({ cost }) => cost.all),
       }
     }
-    return warmed(round)
+    return warmed(round, SHORT_WARM_UP)
   },
 })
 
@@ -115,7 +125,7 @@ interface Pair {
 /** Milliseconds of each, and microseconds of CPU for one. */
 interface Paced {
   took: number[]
-  cost: Cpu<'web' | 'consumer' | 'all'>
+  cost: Cpu<'web' | 'consumer' | 'vendor' | 'asking' | 'all'>
 }
 
 /** When each number's request began. Whatever becomes of earlier ones, the next begins at its time. */
