@@ -1,7 +1,8 @@
 /** One call of the vendor as the floor and the peer make it: the same body as ours, on kept connections, and no more. */
 import { Agent, request } from 'node:http'
 
-const agent = new Agent({ keepAlive: true })
+// Unused ones are closed as soon as ours are: all have new ones in each round.
+const agent = new Agent({ keepAlive: true, timeout: 3000 })
 
 const bodyFor = (to: string) =>
   JSON.stringify({
