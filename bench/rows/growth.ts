@@ -76,11 +76,12 @@ export const livesRow: Row = row({
       await copyVerifications(redis, size * world.many)
       webs.set(size, web)
     }
-    const stock = createStock(world.seconds)
+    const seconds = world.seconds / 2
+    const stock = createStock(seconds)
     const ratesOf = async ({ url }: Running) => {
-      const sends = await loadSends(url, world.seconds)
+      const sends = await loadSends(url, seconds)
       const ids = await sendToCheck(url, stock.checks())
-      const checks = await loadChecks(url, ids, world.seconds)
+      const checks = await loadChecks(url, ids, seconds)
       stock.made(checks.count)
       return { send: sends.rate, check: checks.rate }
     }
