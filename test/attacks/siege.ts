@@ -57,6 +57,9 @@ export interface Begun {
 /** Ten digits, so that what looks like a code in the canary scan is one. No guess is ever right by chance, either. */
 const CODE = { length: 10, ttl: 300 }
 
+/** Milliseconds that an SMS may take on a slow machine that is under attack. */
+const PATIENCE = 30_000
+
 export interface SiegeOptions {
   programs: Programs
   amqp: string
@@ -134,12 +137,12 @@ export async function openSiege(attack: Attack, options: SiegeOptions): Promise<
       const headers = { ...from?.headers, 'idempotency-key': randomUUID() }
       const { status, body } = await siege.send({ phone }, { ...from, headers })
       if (status !== 202) throw new Error(`an honest send was answered with ${status}`)
-      if (!(await eventually(() => smsTo(phone) > before, 30_000))) throw new Error('no SMS')
+      if (!(await eventually(() => smsTo(phone) > before, PATIENCE))) throw new Error('no SMS')
       return { id: String(body.id), phone, code: await siege.codeOf(phone) }
     },
     async codeOf(phone) {
       const newest = () => world.vendor.received.findLast((sms) => sms.phone === phone)?.code
-      await eventually(() => newest() !== undefined, 10_000)
+      await eventually(() => newest() !== undefined, PATIENCE)
       return newest() ?? ''
     },
     paid: () => world.vendor.received.filter(({ accepted }) => accepted).length,
