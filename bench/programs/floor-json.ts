@@ -1,5 +1,6 @@
-/** Bare routes that answer JSON of the same size as ours, and do nothing else. */
+/** Bare routes that answer JSON with as many fields as ours, and do nothing else. */
 import Fastify from 'fastify'
+import { WRONG_CODE } from './answers.ts'
 import { ready } from './program.ts'
 
 const id = 'NdsvqT-I4G6YKoJsbwfkTNz-'
@@ -7,15 +8,6 @@ const app = Fastify()
 app.post('/sms/send', (_request, reply) =>
   reply.code(202).send({ id, expiresIn: 300, resendIn: 60, codeLength: 6 }),
 )
-app.post('/sms/verify', (_request, reply) =>
-  reply.code(422).send({
-    type: 'about:blank',
-    title: 'Unprocessable Entity',
-    status: 422,
-    detail: 'The code is wrong.',
-    code: 'SMS_VERIFY_WRONG_CODE',
-    checksLeft: 4,
-  }),
-)
+app.post('/sms/verify', (_request, reply) => reply.code(422).send(WRONG_CODE))
 await app.listen({ host: '127.0.0.1', port: 0 })
 ready(app.listeningOrigin)

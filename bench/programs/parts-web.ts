@@ -1,6 +1,7 @@
 /** The parts of a send and of a check behind routes like ours, with Redis and RabbitMQ or without. */
 import Fastify, { type FastifyReply } from 'fastify'
 import { createTurns, REQUESTS_IN_A_TURN } from '../../src/turns.ts'
+import { WRONG_CODE } from './answers.ts'
 import { asker, CHECK, ISSUE, makeCheck, makeSend, open, publisher } from './parts.ts'
 import { ready, settings } from './program.ts'
 
@@ -36,14 +37,7 @@ app.post<{ Body: { id: string; code: string } }>(
 )
 
 const sayWrong = (reply: FastifyReply) =>
-  reply.code(422).type('application/problem+json; charset=utf-8').send({
-    type: 'about:blank',
-    title: 'Unprocessable Entity',
-    status: 422,
-    detail: 'The code is wrong.',
-    code: 'SMS_VERIFY_WRONG_CODE',
-    checksLeft: 4,
-  })
+  reply.code(422).type('application/problem+json; charset=utf-8').send(WRONG_CODE)
 
 await app.listen({ host: '127.0.0.1', port: 0 })
 ready(app.listeningOrigin)

@@ -25,7 +25,7 @@ const server = createServer((request, response) => {
     response.writeHead(200, { 'content-type': 'application/json' }).end(ANSWER)
   })
 })
-// Longer than anybody waits for his turn: node:http, by which the others call, can ask over a connection that is just being closed.
+// Longer than anybody keeps one: node:http, by which the others call, can ask over a connection that is just being closed.
 server.keepAliveTimeout = 10 * 60_000
 await once(server.listen(0, '127.0.0.1'), 'listening')
 ready(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, {

@@ -76,6 +76,7 @@ export const profileRow: Row = row({
       await publishMany(world.rabbitmq.url, `${bareQueue}.floor`, jobs)
       const sms = [await drained(consumer), await drained(bare)] as const
       return { ...figures(SEND, ...send), ...figures(EMBEDDED, ...both), ...figures(SMS, ...sms) }
+      // Half of it, for the time that it takes.
     }, WARM_UP / 2)
   },
 })
