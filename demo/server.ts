@@ -21,6 +21,9 @@ const PURPOSE = 'signup'
 /** How many SMS the phone on the page remembers, over all visitors. */
 const REMEMBERED = 20
 
+/** Milliseconds from when the provider takes an SMS until it has arrived: long enough to see one after the other. */
+const ON_ITS_WAY = 1000
+
 /** What people's providers do to them, in milliseconds until they take an SMS; one refuses every number. */
 const PROVIDERS = { works: 0, slow: 5000, refuses: 0, silent: 3_600_000 }
 
@@ -127,7 +130,7 @@ const list = (text: string): string[] => text.split(',').map((part) => part.trim
 
 interface Phone {
   provider: SmsProvider
-  /** Says of each SMS that it has arrived, a second or two later. */
+  /** Says of each SMS that it has arrived, one to three seconds later. */
   receipts: ReceiptSource
   /** What it does to the next SMS. */
   mode: Mode
@@ -152,7 +155,8 @@ function createPhone(): Phone {
         const signal = AbortSignal.any([options.signal, closing.signal])
         if (PROVIDERS[mode] > 0) await sleep(PROVIDERS[mode], undefined, { signal })
         sent = [...sent, message].slice(-REMEMBERED)
-        arrived.push({ messageId: message.key, state: 'delivered' })
+        const receipt: Receipt = { messageId: message.key, state: 'delivered' }
+        setTimeout(() => arrived.push(receipt), ON_ITS_WAY).unref()
         return { ...(await terminal.send(message, options)), messageId: message.key }
       },
     },

@@ -132,10 +132,8 @@ export async function visit(t: TestContext, visitor: Visitor = {}): Promise<Visi
   await page.locator('[part~=send]').waitFor()
 
   const text = (part: string) => page.locator(`[part~=${part}]`).innerText()
-  const reads = async (part: string, expected: RegExp, ms = 5000) => {
-    await until(`${part} reads ${expected}`, async () => expected.test(await text(part)), ms)
-    return text(part)
-  }
+  const reads = (part: string, expected: RegExp, ms?: number) =>
+    untilReads(part, () => text(part), expected, ms)
   const code = async () => {
     await until('an SMS', () => messages.length > 0)
     return messages.at(-1)?.code as string
@@ -171,6 +169,22 @@ export async function until(
   const deadline = Date.now() + ms
   while (!(await isSo())) {
     if (Date.now() > deadline) throw new Error(`not within ${ms} ms: ${what}`)
+    await sleep(20)
+  }
+}
+
+/** What a place reads then. What it read instead is told. */
+export async function untilReads(
+  place: string,
+  text: () => Promise<string>,
+  expected: RegExp,
+  ms = 5000,
+): Promise<string> {
+  const deadline = Date.now() + ms
+  for (;;) {
+    const is = await text()
+    if (expected.test(is)) return is
+    assert.ok(Date.now() <= deadline, `not within ${ms} ms: ${place} reads ${expected}, but: ${is}`)
     await sleep(20)
   }
 }
