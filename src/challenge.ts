@@ -6,7 +6,7 @@
  * `PUZZLE.COUNTER` begins with BITS zero bits. The MAC binds it to the number and the address, so nobody solves for
  * others; the store takes each puzzle once, by its own clock.
  */
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { networkOf } from './address.ts'
 import type { Budgets } from './budgets.ts'
 import type { Phone } from './phone.ts'
@@ -85,7 +85,4 @@ function isEqual(given: string | undefined, right: string): boolean {
   return one.length === other.length && timingSafeEqual(one, other)
 }
 
-function zeroBits(text: string): number {
-  const hash = createHash('sha256').update(text).digest()
-  return Math.clz32(hash.readUInt32BE())
-}
+const zeroBits = (text: string): number => Math.clz32(hash('sha256', text, 'buffer').readUInt32BE())

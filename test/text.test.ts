@@ -110,6 +110,16 @@ test('With the built-in texts, Chinese is for who reads it and for mainland Chin
   }
 })
 
+test('Of all the languages that anybody asks for, the last are chosen by as the first were.', () => {
+  const { compose } = createComposer('test', {})
+  const zh = compose({ ...ABOUT, locales: ['zh-CN'] })
+  for (let i = 0; i < 3000; i++) {
+    assert.notEqual(compose({ ...ABOUT, locales: [`en-x-${i}`] }), zh)
+    assert.equal(compose({ ...ABOUT, locales: [`zh-x-${i}`] }), zh)
+  }
+  assert.equal(compose({ ...ABOUT, locales: ['zh-CN'] }), zh)
+})
+
 test('A purpose has its own text where there is one, else the default, else the built-in one.', () => {
   const of = (locale: string, purpose: string) =>
     compose({ texts: TEXTS }, { locales: [locale], purpose })

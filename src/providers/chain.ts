@@ -1,5 +1,5 @@
 /** Several vendors: who is asked for which country, in which order, how often, and who steps in. */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { COUNTRIES } from './countries.ts'
 import type { SmsMessage, SmsProvider } from './provider.ts'
 
@@ -113,7 +113,7 @@ export function strictestText(providers: readonly SmsProvider[]): NonNullable<Sm
  * probability w / Σw. The chance comes from the key, so that a message that is delivered again meets the same order.
  */
 function placeOf(key: string, name: string, weights: Record<string, number>): number {
-  const drawn = createHash('sha256').update(`${key} ${name}`).digest().readUInt32BE()
+  const drawn = hash('sha256', `${key} ${name}`, 'buffer').readUInt32BE()
   return -Math.log((drawn + 1) / (2 ** 32 + 1)) / (weights[name] as number)
 }
 

@@ -55,8 +55,24 @@ export function checkByLocale(
   )
 }
 
+/** Texts whose tags are remembered: browsers send some hundred languages, and anybody may send others. */
+const MOST_REMEMBERED = 1000
+
+/** Finds tags once for a text, since `Intl.Locale` takes longer than all else that is done for a message. */
+function remembered(find: (text: string) => string[]): (text: string) => string[] {
+  const known = new Map<string, string[]>()
+  return (text) => {
+    const before = known.get(text)
+    if (before) return before
+    const found = find(text)
+    if (known.size >= MOST_REMEMBERED) known.clear()
+    known.set(text, found)
+    return found
+  }
+}
+
 /** From the closest to the most general: `zh-HK`, `zh-Hant-HK`, `zh-Hant`, `zh`. None of what is no tag. */
-function spellings(tag: string): string[] {
+const spellings = remembered((tag) => {
   const locale = parse(tag)
   if (!locale) return []
   const { language, script, region } = locale.maximize()
@@ -67,21 +83,16 @@ function spellings(tag: string): string[] {
     `${language}-${script}`,
     language,
   ]
-}
+})
 
-/** By country, since it takes longer to find out than all else that is done for a message. */
-const spoken = new Map<string, string[]>()
-
-// Who has not asked for Chinese gets none in the other characters: a bare `zh` is not what is read in Taiwan.
-function spokenIn(country: string): string[] {
-  const known = spoken.get(country)
-  if (known) return known
+/**
+ * By country. Who has not asked for Chinese gets none in the other characters: a bare `zh` is not what is read in Taiwan.
+ */
+const spokenIn = remembered((country) => {
   const tag = `und-${country}`
   const script = scriptOf(tag)
-  const tags = spellings(tag).filter((each) => scriptOf(each) === script)
-  spoken.set(country, tags)
-  return tags
-}
+  return spellings(tag).filter((each) => scriptOf(each) === script)
+})
 
 const scriptOf = (tag: string): string | undefined => parse(tag)?.maximize().script
 

@@ -1,5 +1,5 @@
 /** Tencent Cloud (腾讯云): template SMS to mainland China and abroad. */
-import { createHash, createHmac } from 'node:crypto'
+import { createHmac, hash } from 'node:crypto'
 import { checkBaseUrl, checkOption, post } from './http.ts'
 import type { ByLocale } from './locales.ts'
 import { checkName, type NameOption } from './name.ts'
@@ -144,4 +144,4 @@ export function signTencent(
 const hmac = (key: string | Buffer, text: string): Buffer =>
   createHmac('sha256', key).update(text).digest()
 
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
+const sha256 = (text: string): string => hash('sha256', text)

@@ -1,5 +1,5 @@
 /** `POST /sms/receipts/PROVIDER`, with a token behind it where the vendor does not sign. */
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { hash, timingSafeEqual } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { isSmsVerifyError } from '../errors.ts'
 import type { ReceiptDesk } from './desk.ts'
@@ -57,6 +57,6 @@ function readFrom(source: ReceiptSource, { originalUrl: url, headers, body }: Fa
 }
 
 function isToken({ params }: FastifyRequest, token: string): boolean {
-  const hash = (text: string) => createHash('sha256').update(text).digest()
-  return timingSafeEqual(hash((params as { token: string }).token), hash(token))
+  const hashed = (text: string) => hash('sha256', text, 'buffer')
+  return timingSafeEqual(hashed((params as { token: string }).token), hashed(token))
 }

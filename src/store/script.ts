@@ -2,7 +2,7 @@
  * What all Lua scripts have in common. A request has the prefix of a shard's keys with its hash tag as its first key, so that all
  * keys that are made from it are in one slot of a cluster; has named arguments, `a.NAME`; and is answered in JSON.
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 
 /** What is undefined or null is an empty one. */
 const asText = (value: unknown) => (value as string | null | undefined) ?? ''
@@ -101,7 +101,7 @@ return answers
 const local = (name: string): string => `a_${name}`
 
 function compiled<Name extends string>(takes: Script<Name>['takes'], lua: string): Script<Name> {
-  return { takes, lua, sha: createHash('sha1').update(lua).digest('hex') }
+  return { takes, lua, sha: hash('sha1', lua) }
 }
 
 /**

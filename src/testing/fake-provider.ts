@@ -1,5 +1,5 @@
 /** A provider that sends nothing and does what the number, or a test, asks of it. */
-import { createHash, randomBytes } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Outcome, SendOptions, SmsMessage, SmsProvider } from '../providers/provider.ts'
 import { type Receipt, type ReceiptSource, vendorOf } from '../receipts/receipt.ts'
@@ -212,7 +212,7 @@ function chanceOf({ share, seed = 1, acts = FAILURES }: NonNullable<FakeOptions[
   }
   const all = acts.map(actOf)
   return (phone: string, version: number, attempt: number): Act | undefined => {
-    const dice = createHash('sha256').update(`${seed} ${phone} ${version} ${attempt}`).digest()
+    const dice = hash('sha256', `${seed} ${phone} ${version} ${attempt}`, 'buffer')
     if (dice.readUInt32BE(0) >= share * 2 ** 32) return undefined
     return all[dice.readUInt32BE(4) % all.length]
   }
