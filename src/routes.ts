@@ -1,6 +1,7 @@
 /** The HTTP routes: a thin skin over `app.smsVerify`, with errors as RFC 9457 problem details. */
 import { STATUS_CODES } from 'node:http'
 import { Readable } from 'node:stream'
+import type { Serializer } from '@fastify/fast-json-stringify-compiler'
 import type { TObject, TSchema } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type {
@@ -8,6 +9,7 @@ import type {
   FastifyInstance,
   FastifyReply,
   FastifyRequest,
+  FastifySerializerCompiler,
   RouteShorthandOptions,
 } from 'fastify'
 import { UNKNOWN_ADDRESS } from './address.ts'
@@ -38,14 +40,15 @@ const PROBLEM_TYPE = 'application/problem+json'
 const PROBLEM_HEADER = `${PROBLEM_TYPE}; charset=utf-8`
 const EVENTS_TYPE = 'text/event-stream'
 
-export function registerRoutes(
+export async function registerRoutes(
   scope: FastifyInstance,
   smsVerify: SmsVerify,
   watcher: Watcher,
   schemas: Schemas,
   routeOptions: RouteOptions,
-): void {
+): Promise<void> {
   const options = { bodyLimit: BODY_LIMIT, ...routeOptions }
+  const compileSerializer = await serializerCompiler()
 
   // Strict and our own, whatever the host's validator coerces or drops.
   scope.setValidatorCompiler(({ schema }) => {
@@ -58,6 +61,7 @@ export function registerRoutes(
       return { error: invalidRequest({ cause: known ? path : 'other fields' }) }
     }
   })
+  scope.setSerializerCompiler(compileSerializer)
   // JSON and nothing else: the default text/plain parser would let other bodies in as strings.
   scope.removeAllContentTypeParsers()
   const parseJson = scope.getDefaultJsonParser('error', 'error')
@@ -185,6 +189,22 @@ export function registerRoutes(
         throw Object.assign(invalidRequest(), { statusCode: 405 })
       },
     })
+  }
+}
+
+/**
+ * What Fastify itself compiles answers with, whatever kind of schema the host's serializers know. The problem, which is the same for each
+ * status of each route, is compiled once.
+ */
+async function serializerCompiler(): Promise<FastifySerializerCompiler<unknown>> {
+  // Not at the top: Fastify loads it with the first app, and who only imports us need not wait for it.
+  const { default: SerializerSelector } = await import('@fastify/fast-json-stringify-compiler')
+  const compile = SerializerSelector()()
+  const compiled = new Map<unknown, Serializer>()
+  return (route) => {
+    const serialize = compiled.get(route.schema) ?? compile({ httpStatus: '', ...route })
+    compiled.set(route.schema, serialize)
+    return serialize
   }
 }
 

@@ -144,6 +144,32 @@ test('Parsers and validators of the host do not reach the routes.', async (t) =>
   }
 })
 
+test('A host whose serializers know another kind of schema, as those of Zod do, gets our answers as they are.', async (t) => {
+  const app = Fastify()
+  t.after(() => app.close())
+  app.setSerializerCompiler(
+    ({ schema }) =>
+      (data) =>
+        JSON.stringify((schema as Zod).parse(data)),
+  )
+  const parse = () => ({ by: 'the host' })
+  app.get('/own', { schema: { response: { 200: { parse } } } }, async () => ({}))
+  await app.register(smsVerify, embedded())
+  const sent = await postText(app, '/sms/send', JSON.stringify({ phone }), 'application/json')
+  assert.equal(sent.statusCode, 202)
+  const { id } = sent.json()
+  const status = await app.inject(`/sms/${id}`)
+  assert.equal(status.json().checksLeft, 5)
+  const wrong = JSON.stringify({ id, code: 'x' })
+  const answer = await postText(app, '/sms/verify', wrong, 'application/json')
+  assertProblem(answer, 400, 'SMS_VERIFY_INVALID_REQUEST')
+  assert.deepEqual((await app.inject('/own')).json(), { by: 'the host' })
+})
+
+interface Zod {
+  parse(data: unknown): unknown
+}
+
 test('A body of more than 2 KiB answers 413, however it comes, and nothing has happened.', async (t) => {
   const { app, operations, ended } = await countingApp(t)
   const address = await app.listen({ port: 0 })
