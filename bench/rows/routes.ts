@@ -2,7 +2,7 @@
 import { costFigures, costLines, withCost } from '../cpu.ts'
 import { createStock, loadChecks, loadSends, sendToCheck } from '../load.ts'
 import type { Program } from '../programs/program.ts'
-import { createSideBySide, type Row, row, WARM_UP, warmed } from '../row.ts'
+import { createSideBySide, LONG_WARM_UP, type Row, row, WARM_UP, warmed } from '../row.ts'
 import type { Running, World } from '../world.ts'
 
 const BARE_SEND = 'bare route: one Lua script, one confirmed persistent publish to a quorum queue'
@@ -46,7 +46,7 @@ export const sendRow: Row = row({
         ...costFigures(done.ours.cost, done.bare.cost),
       }
     }
-    return warmed(round, WARM_UP)
+    return warmed(round, LONG_WARM_UP)
   },
 })
 
