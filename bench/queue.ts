@@ -25,6 +25,13 @@ export async function publishMany(amqp: string, queue: string, count: number): P
   await connection.close()
 }
 
+export async function emptyQueue(amqp: string, queue: string): Promise<void> {
+  const connection = await connect(amqp)
+  const channel = await connection.createChannel()
+  await channel.purgeQueue(queue)
+  await connection.close()
+}
+
 /** Bytes of body, properties and headers of the message at the head of a queue. */
 export async function messageSize(amqp: string, queue: string): Promise<number> {
   const connection = await connect(amqp)

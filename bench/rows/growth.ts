@@ -2,9 +2,9 @@
 import { Redis } from 'ioredis'
 import { startRedis } from '../../test/services.ts'
 import { createStock, loadChecks, loadSends, sendMany, sendToCheck } from '../load.ts'
-import { messageSize, publishMany } from '../queue.ts'
+import { emptyQueue, messageSize, publishMany } from '../queue.ts'
 import { createSideBySide, type Row, row, SHORT_WARM_UP, warmed } from '../row.ts'
-import type { Running, World } from '../world.ts'
+import type { World } from '../world.ts'
 import { rate } from './consumer.ts'
 
 const FASTER_THAN = { share: { least: 0.9 } }
@@ -52,6 +52,7 @@ export const sizeRow: Row = row({
   },
 })
 
+/** So many times `many`. Of Redis' databases, the one of that number keeps them. */
 const SIZES = [1, 10]
 
 const FEW = 'with none but what is sent meanwhile'
@@ -68,26 +69,35 @@ export const livesRow: Row = row({
     }),
   ),
   async prepare(world) {
-    const webs = new Map<number, Running>()
-    for (const size of [0, ...SIZES]) {
-      const redis = await emptyRedis(world)
-      const web = await world.start('web', { queuePrefix: world.newPrefix(), redis })
-      await loadSends(web.url, world.seconds / 2)
-      await copyVerifications(redis, size * world.many)
-      webs.set(size, web)
+    // One process of each kind for all of them, since no two are equally fast: what is there is exchanged.
+    const url = await emptyRedis(world)
+    const redis = new Redis(url)
+    world.after(async () => redis.disconnect())
+    const queuePrefix = world.newPrefix()
+    const web = await world.start('web', { queuePrefix, redis: url })
+    const swap = async (size: number) => size > 0 && (await redis.swapdb(0, size))
+    for (const size of SIZES) {
+      await sendMany(web.url, 1)
+      await copyVerifications(url, size * world.many)
+      await swap(size)
     }
     const seconds = world.seconds / 2
     const stock = createStock(seconds)
-    const ratesOf = async ({ url }: Running) => {
-      const sends = await loadSends(url, seconds)
-      const ids = await sendToCheck(url, stock.checks())
-      const checks = await loadChecks(url, ids, seconds)
+    const ratesOf = async (size: number) => {
+      await swap(size)
+      const sends = await loadSends(web.url, seconds)
+      const ids = await sendToCheck(web.url, stock.checks())
+      const checks = await loadChecks(web.url, ids, seconds)
       stock.made(checks.count)
+      await swap(size)
       return { send: sends.rate, check: checks.rate }
     }
+    const sizes = Object.fromEntries([0, ...SIZES].map((size) => [String(size), size]))
     const sideBySide = createSideBySide()
     const round = async () => {
-      const rates = await sideBySide(Object.fromEntries(webs) as Record<string, Running>, ratesOf)
+      const rates = await sideBySide(sizes, ratesOf)
+      // Else sends are refused one day for what waits: nobody consumes.
+      await emptyQueue(world.rabbitmq.url, `${queuePrefix}.send`)
       const figure = (size: number, what: 'send' | 'check') => ({
         ours: rates[size]?.[what] ?? Number.NaN,
         other: rates[0]?.[what] ?? Number.NaN,
