@@ -6,6 +6,7 @@ import { ready, settings } from './program.ts'
 ready('', {
   async start() {
     const { redis: url, amqp, queuePrefix } = settings
+    const app = Fastify()
     const begun = machineTime()
     const { Redis } = await import('ioredis')
     const { connect } = await import('amqplib')
@@ -17,7 +18,6 @@ ready('', {
     await import('@sinclair/typebox')
     await import('@sinclair/typebox/compiler')
     const imported = machineTime()
-    const app = Fastify()
     const redis = new Redis(url, { lazyConnect: true })
     const connecting = connect(amqp)
     await redis.connect()
