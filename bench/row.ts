@@ -42,7 +42,7 @@ export const row = <Name extends string>(definition: Row<Name>): Row => definiti
 /** Rounds that come first, unmeasured: for so long V8 goes on compiling, and what is measured runs for weeks. */
 export const WARM_UP = 6
 
-/** More, where there is most to compile: a send, and an SMS by HTTP, get faster for longer. */
+/** More, where there is most to compile: a send and an SMS get faster for longer. */
 export const LONG_WARM_UP = 12
 
 /** Fewer, where ours stands beside ours, or is warm already. */

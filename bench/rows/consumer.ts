@@ -3,15 +3,7 @@ import { costFigures, costLines, sum, withCost } from '../cpu.ts'
 import { sendMany } from '../load.ts'
 import type { Drained } from '../programs/program.ts'
 import { publishMany } from '../queue.ts'
-import {
-  createSideBySide,
-  type Line,
-  LONG_WARM_UP,
-  type Row,
-  row,
-  WARM_UP,
-  warmed,
-} from '../row.ts'
+import { createSideBySide, type Line, LONG_WARM_UP, type Row, row, warmed } from '../row.ts'
 import type { Running } from '../world.ts'
 
 const MEGABYTE = 1e6
@@ -163,7 +155,7 @@ export const noopRow: Row = row({
         redis: { ours: done.ours.cost.redis },
       }
     }
-    return warmed(round, WARM_UP)
+    return warmed(round, LONG_WARM_UP)
   },
 })
 
@@ -202,6 +194,6 @@ export const slowProviderRow: Row = row({
         bare: { ours: done.ours.rate, other: done.bare.rate },
       }
     }
-    return warmed(round, WARM_UP)
+    return warmed(round, LONG_WARM_UP)
   },
 })
