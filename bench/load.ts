@@ -28,7 +28,7 @@ export interface Load {
   count: number
 }
 
-/** What says in which languages the SMS may be. */
+/** Headers, among them the languages that the SMS may be in. */
 const AS_A_BROWSER = {
   'content-type': 'application/json',
   'accept-language': 'zh-CN,zh;q=0.9,en;q=0.8',

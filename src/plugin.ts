@@ -102,7 +102,7 @@ async function plugin(app: FastifyInstance, options: SmsVerifyOptions): Promise<
   const hooks = safeHooks(options, app.log)
   const { store: bareStore, publisher } = isEmbedded(options)
     ? openEmbedded(app, options, hooks)
-    : await openConnected(app, options)
+    : { store: await openStore(app, options), publisher: await openPublisher(app, options) }
   const store = failClosed(bareStore, app.log)
   const backlog = createBacklog({
     publisher,
@@ -207,14 +207,6 @@ function openEmbedded(
     'verifications are kept in memory: for development, or for one process',
   )
   return parts
-}
-
-/** Both at once. If one cannot be reached the other is waited for all the same, so that it is closed with the app. */
-async function openConnected(app: FastifyInstance, options: SmsVerifyOptions): Promise<Parts> {
-  const opening = [openStore(app, options), openPublisher(app, options)] as const
-  await Promise.allSettled(opening)
-  const [store, publisher] = await Promise.all(opening)
-  return { store, publisher }
 }
 
 /** The store on a client that somebody else opened, or on one of ours that is closed with the app. */

@@ -202,6 +202,7 @@ async function serializerCompiler(): Promise<FastifySerializerCompiler<unknown>>
   const compile = SerializerSelector()()
   const compiled = new Map<unknown, Serializer>()
   return (route) => {
+    // Its type wants a status, which it does not look at.
     const serialize = compiled.get(route.schema) ?? compile({ httpStatus: '', ...route })
     compiled.set(route.schema, serialize)
     return serialize

@@ -3,7 +3,15 @@ import { costFigures, costLines, sum, withCost } from '../cpu.ts'
 import { sendMany } from '../load.ts'
 import type { Drained } from '../programs/program.ts'
 import { publishMany } from '../queue.ts'
-import { createSideBySide, type Line, LONG_WARM_UP, type Row, row, warmed } from '../row.ts'
+import {
+  createSideBySide,
+  type Line,
+  LONG_WARM_UP,
+  type Row,
+  row,
+  WARM_UP,
+  warmed,
+} from '../row.ts'
 import type { Running } from '../world.ts'
 
 const MEGABYTE = 1e6
@@ -180,8 +188,8 @@ export const slowProviderRow: Row = row({
     const web = await world.start('web', { queuePrefix })
     const consumer = await world.start('consumer', settings)
     const floor = await world.start('floor-consumer', settings)
-    // As many as fill all slots some times over: a part of them takes as long as all.
-    const jobs = SLOTS * Math.ceil((2 * world.jobs) / SLOTS)
+    // Whole waves, since one that is not full takes as long; and the clock starts when a tenth is done.
+    const jobs = 10 * SLOTS
     const sideBySide = createSideBySide()
     const round = async () => {
       await publishMany(world.rabbitmq.url, `${queuePrefix}.floor`, jobs)
@@ -194,6 +202,6 @@ export const slowProviderRow: Row = row({
         bare: { ours: done.ours.rate, other: done.bare.rate },
       }
     }
-    return warmed(round, LONG_WARM_UP)
+    return warmed(round, WARM_UP)
   },
 })

@@ -96,7 +96,7 @@ export const livesRow: Row = row({
     const sideBySide = createSideBySide()
     const round = async () => {
       const rates = await sideBySide(sizes, ratesOf)
-      // Else sends are refused one day for what waits: nobody consumes.
+      // Nobody consumes, and RabbitMQ should not have more to keep in each round.
       await emptyQueue(world.rabbitmq.url, `${queuePrefix}.send`)
       const figure = (size: number, what: 'send' | 'check') => ({
         ours: rates[size]?.[what] ?? Number.NaN,

@@ -1,13 +1,13 @@
-/** Fewer calls of the system: what is written to a socket because of one event goes out together. */
+/** Fewer calls of the system: what is written to a socket in one go goes out together. */
 import type { Socket } from 'node:net'
 
 /** Writes after which nobody waits for the rest: the peer begins while it is still being made. */
 const MOST = 16
 
 /**
- * From now on this socket holds writes back until all is done that follows from the event at hand, promises included, or until there
- * are `MOST`: amqplib writes each frame by itself, and a call of the system for it takes longer than to make it. Until the turn is over
- * would be too long, since an acknowledgement would wait for all that came in meanwhile.
+ * From now on this socket holds writes back until the promises at hand are done with, or the callback where there are none, or until
+ * there are `MOST`: amqplib writes each frame by itself, and a call of the system for it takes longer than to make it. To hold them
+ * until the turn is over would be too long: an acknowledgement would wait for all that has come in meanwhile.
  */
 export function gatherWrites(socket: Socket): void {
   const write = socket.write.bind(socket) as (...args: unknown[]) => boolean

@@ -173,7 +173,7 @@ export async function until(
   }
 }
 
-/** What a place reads then. What it read instead is told. */
+/** Waits until a place reads so, and answers its text; the failure says what it read instead. */
 export async function untilReads(
   place: string,
   text: () => Promise<string>,
