@@ -57,6 +57,12 @@ export async function warmed<Name extends string>(
   return round
 }
 
+/** Another one each time, for processes of the same programs: no two are equally fast, for as long as they live. */
+export function inTurn<Name extends string>(rounds: Round<Name>[]): Round<Name> {
+  let runs = 0
+  return () => (rounds[runs++ % rounds.length] as Round<Name>)()
+}
+
 /**
  * Does the same with all of them one after the other, and answers what each came to. Another one is first each time: what was made
  * ready before still keeps Redis and RabbitMQ busy beside him.

@@ -1118,6 +1118,18 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     assert.ok(requests.some(({ sealedPhone }) => sealedPhone === told[0]))
   })
 
+  it('A check for a disabled number is gone; where the process could not read it, foreign.', async (opened) => {
+    const { store } = opened
+    const policy = { ...freePolicy, disableAfter: 1 }
+    const request = newRequest()
+    await store.issue(request, policy)
+    await expect('wrong', store.check(wrongCheck(request), policy))
+    await expect('foreign', store.check({ ...rightCheck(request), keyIds: [] }, policy))
+    for (const _ of times(2, Number)) await expect('gone', store.check(rightCheck(request), policy))
+    await store.unlock(request.phone)
+    await expect('verified', store.check(rightCheck(request), policy))
+  })
+
   it('A code dies by the clock of the store.', async ({ store, advance }) => {
     const policy = { ...freePolicy, ttl: 250 }
     const request = newRequest()

@@ -188,8 +188,8 @@ export const slowProviderRow: Row = row({
     const web = await world.start('web', { queuePrefix })
     const consumer = await world.start('consumer', settings)
     const floor = await world.start('floor-consumer', settings)
-    // Whole waves, since one that is not full takes as long; and the clock starts when a tenth is done.
-    const jobs = 10 * SLOTS
+    // Whole waves, since one that is not full takes as long. Many, since all begin at once and it takes a while until they do not.
+    const jobs = 16 * SLOTS
     const sideBySide = createSideBySide()
     const round = async () => {
       await publishMany(world.rabbitmq.url, `${queuePrefix}.floor`, jobs)
@@ -202,6 +202,7 @@ export const slowProviderRow: Row = row({
         bare: { ours: done.ours.rate, other: done.bare.rate },
       }
     }
-    return warmed(round, WARM_UP)
+    // A round is as long as several of the others.
+    return warmed(round, WARM_UP / 2)
   },
 })

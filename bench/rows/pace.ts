@@ -5,16 +5,7 @@ import { machineTime } from '../clock.ts'
 import { type Cpu, sum, withCost } from '../cpu.ts'
 import { nextPhone, sendMany } from '../load.ts'
 import type { Program } from '../programs/program.ts'
-import {
-  createSideBySide,
-  type Line,
-  quantile,
-  type Row,
-  row,
-  SHORT_WARM_UP,
-  WARM_UP,
-  warmed,
-} from '../row.ts'
+import { createSideBySide, type Line, quantile, type Row, row, WARM_UP } from '../row.ts'
 import type { Running } from '../world.ts'
 
 const PACE = 500
@@ -113,7 +104,7 @@ export const paceRow: Row = row({
         partsAll: beside('parts', ({ cost }) => cost.all),
       }
     }
-    return warmed(round, SHORT_WARM_UP)
+    return round
   },
 })
 

@@ -137,8 +137,9 @@ export const BUDGETS = `
 keys_each = 1 + budgets.count
 -- By key: the head as it was read; whether anything was counted; the units as they are now; the window of what is to be written.
 local heads, there, sums, insides, changed
--- What this request changes: KEY, WINDOW, SUM, INSIDE of each. It counts once the request is answered, and not where it fails.
-local changes
+-- What this request changes, in so many places of a list: KEY, WINDOW, SUM, INSIDE of each. It counts once the request is answered,
+-- and not where it fails.
+local changes, places = {}, 0
 local over, reached
 local function read_heads()
   local found, keys = {}, {}
@@ -154,17 +155,17 @@ local function read_heads()
   return found
 end
 local function read_budgets()
-  over, reached, changes = nil, nil, {}
+  over, reached, places = nil, nil, 0
   if heads then return end
   heads = read_heads()
   there, sums, insides, changed = {}, {}, {}, {}
 end
 on_answer = function(is_answer)
-  for i = 1, is_answer and changes and #changes or 0, 4 do
+  for i = 1, is_answer and places or 0, 4 do
     local k = changes[i]
     changed[k], sums[k], insides[k] = changes[i + 1], changes[i + 2], changes[i + 3]
   end
-  changes = nil
+  places = 0
 end
 at_end = function()
   for k, window in pairs(changed or {}) do write_counter(k, window, there[k], sums[k], insides[k]) end
@@ -181,8 +182,9 @@ local function open_budget(k, window)
   return sums[k]
 end
 local function change_budget(k, window, sum, inside)
-  local n = #changes
+  local n = places
   changes[n + 1], changes[n + 2], changes[n + 3], changes[n + 4] = k, window, sum, inside
+  places = n + 4
 end
 
 local function verified_of(k, window) return (read_counter(k .. ':verified', window)) end

@@ -48,7 +48,7 @@ local unanswered = attempt > 0 and not result and not mine
 -- Looked at first: whoever holds the attempt may be sending the code right now.
 if unanswered and tonumber(lease) > now then return answer('busy', { wait = lease - now }) end
 
-local mac, code, sealed, undo = read_code(a.id)
+local mac, sealed, code, undo = read_code(a.id)
 local left = redis.call('PTTL', c)
 if not mac or code == '' or left < a.minRemaining then
   if a.dryRun then return answer('expired') end
@@ -77,7 +77,7 @@ redis.call('HSET', v, 'attempt', whole(a.attempt), 'holder', a.holder, 'lease', 
   'status', 'sending')
 if result or reason or receipt then redis.call('HDEL', v, 'result', 'reason', 'receipt') end
 -- The version before cannot come back any more.
-if #undo > UNDO_SIZE then redis.call('SET', c, pack_code(mac, code, sealed), 'KEEPTTL') end
+if #undo > UNDO_SIZE then redis.call('SET', c, pack_code(mac, sealed, code), 'KEEPTTL') end
 local previous = by and ',"previous":' .. cjson.encode({ provider = by, unsure = unsure == '1' }) or ''
 return string.format('{"verdict":"send","purpose":"%s","code":"%s","expiresIn":%d,"again":%s%s}', purpose, code, left,
   tostring(again == '1'), previous)
@@ -116,7 +116,7 @@ if a.sentBy and a.sentBy.messageId then redis.call('HSET', v, 'message', a.sentB
 redis.call('HSET', v, 'result', held and 'retry' or a.result, 'status', status)
 
 if a.result == 'sent' or a.result == 'unknown' then
-  local mac, _, sealed = read_code(a.id)
+  local mac, sealed = read_mac(a.id)
   if mac then drop_code(a.id, mac, sealed) end
 end
 return '"recorded"'

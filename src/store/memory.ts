@@ -209,10 +209,9 @@ export function createMemoryStore(options: { now?: () => number } = {}): contrac
       const { phone, purpose, checks, by, current } = verification
       const { mac, sealedPhone, spent, messageId } = current
       const { failures } = phones.get(phone) ?? NEW_PHONE
-      if (checks.size >= policy.checks || failures >= policy.disableAfter)
-        return { ...GONE, ...told }
-
+      if (checks.size >= policy.checks) return { ...GONE, ...told }
       if (!canOpen(sealedPhone, keyIds)) return { verdict: 'foreign', ...told }
+      if (failures >= policy.disableAfter) return { ...GONE, ...told }
 
       const at = now()
       if (macs.includes(mac)) {

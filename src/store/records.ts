@@ -3,7 +3,7 @@
  *   v:ID     hash    a verification: phone, purpose, version, nonces, spent, proof, disabled; of the current version key,
  *                    status, published, attempt, holder, lease, again, result, reason, unsure, receipt; and by, message: who
  *                    sent last, and the vendor's id of it. Outlives its code by the retention, to have a status.
- *   c:ID     string  its live code, packed: mac, code, phone (both sealed), undo. Lives exactly as long as the code can
+ *   c:ID     string  its live code, packed: mac, phone, code (both sealed), undo. Lives exactly as long as the code can
  *                    verify. As a hash it would take twice the memory, its values being too long for the compact form.
  *   p:PHONE  string  a number, packed: sent (unverified sends in a row), next (no send before), ends (when its log is over),
  *                    and the log of sends: time, version and ID of each. Until that is over.
@@ -27,17 +27,24 @@ local function can_open(sealed) return is_one_of(a.keyIds, string.sub(sealed, 1,
 // it, are next, sent and after of the number and, behind them, the version before with its code.
 export const CODE = `
 local UNDO, UNDO_SIZE = '<ddd', 24
-local function unpack_code(packed)
+local function read_code(id)
+  local packed = redis.call('GET', key('c', id))
   if not packed then return end
-  local mac, code, phone, rest = struct.unpack('sss', packed)
-  return mac, code, phone, string.sub(packed, rest)
+  local mac, phone, code, rest = struct.unpack('sss', packed)
+  return mac, phone, code, string.sub(packed, rest)
 end
-local function read_code(id) return unpack_code(redis.call('GET', key('c', id))) end
-local function pack_code(mac, code, phone) return struct.pack('sss', mac, code, phone) end
-local function pack_undoable(mac, code, phone, ...) return struct.pack('<sssddd', mac, code, phone, ...) end
+-- What is needed to check. The rest is most of it, and every text is one more for Lua to collect.
+local function read_mac(id)
+  local packed = redis.call('GET', key('c', id))
+  if not packed then return end
+  local mac, phone = struct.unpack('ss', packed)
+  return mac, phone
+end
+local function pack_code(mac, phone, code) return struct.pack('sss', mac, phone, code) end
+local function pack_undoable(mac, phone, code, ...) return struct.pack('<sssddd', mac, phone, code, ...) end
 -- It was sent, or may have been: what could be sent is no longer needed, the MAC goes on verifying.
 local function drop_code(id, mac, phone)
-  redis.call('SET', key('c', id), pack_code(mac, '', phone), 'KEEPTTL')
+  redis.call('SET', key('c', id), pack_code(mac, phone, ''), 'KEEPTTL')
 end
 `
 

@@ -74,7 +74,7 @@ local phone = redis.call('HGET', v, 'phone')
 local purpose, version, last_key, status, published, spent, mac, code, sealed
 if phone then
   purpose, version, last_key, status, published, spent = get(v, 'purpose', 'version', 'key', 'status', 'published', 'spent')
-  mac, code, sealed = read_code(a.id)
+  mac, sealed, code = read_code(a.id)
 end
 local live = mac ~= nil
 local p = read_phone(a.phone)
@@ -142,10 +142,10 @@ end
 local sent, after, cooldown = p.sent, p.next, policy.cooldown
 p.sent = (p.log ~= '' and sent or 0) + 1
 p.next = now + (cooldown[math.min(p.sent, #cooldown)] or 0)
-local new_code = pack_undoable(a.mac, a.code, a.sealedPhone, p.next, sent, after)
+local new_code = pack_undoable(a.mac, a.sealedPhone, a.code, p.next, sent, after)
 if a.resend then
   new_code = new_code .. cmsgpack.pack({
-    v = { get(v, unpack(OF_VERSION)) }, c = pack_code(mac, code, sealed), expires = now + redis.call('PTTL', c),
+    v = { get(v, unpack(OF_VERSION)) }, c = pack_code(mac, sealed, code), expires = now + redis.call('PTTL', c),
   })
   redis.call('HDEL', v, 'key', 'published', 'attempt', 'holder', 'lease', 'again', 'result', 'reason', 'granted', 'unsure', 'receipt',
     'message')
@@ -207,23 +207,14 @@ return 'null'
 `,
 )
 
-export const check = script(
-  {
-    ...{ id: 'text', macs: 'list', keyIds: 'list', nonce: 'text', proof: 'text' },
-    ...{ softBudgets: 'flag', ...UNITS },
-  },
-  [COUNTERS, BUDGETS, CHECKS, CAN_OPEN, CODE, PHONE],
-  `
-local v, c = key('v', a.id), key('c', a.id)
-local phone, nonces = get(v, 'phone', 'nonces')
-nonces = nonces or ''
-
+// What a check is answered.
+const CHECKED = `
 local function wrong(made, disabled, over)
   local left = policy.checks - made
   if not disabled and not over then return string.format('{"verdict":"wrong","checksLeft":%d}', left) end
   return cjson.encode({ verdict = 'wrong', checksLeft = left, disabledPhone = disabled, over = over })
 end
-local function verified(sealed, over)
+local function verified(v, sealed, over)
   local purpose, spent, by, message = get(v, 'purpose', 'spent', 'by', 'message')
   local units = {}
   for at, ip in string.gmatch(spent or '', '(%d+)/([^,]*)') do table.insert(units, { at = tonumber(at), ip = ip }) end
@@ -232,13 +223,26 @@ local function verified(sealed, over)
     sentBy = by and { provider = by, messageId = message or nil } or nil,
   })
 end
+local function gone(over) return cjson.encode({ verdict = 'gone', over = over }) end
+`
+
+export const check = script(
+  {
+    ...{ id: 'text', macs: 'list', keyIds: 'list', nonce: 'text', proof: 'text' },
+    ...{ softBudgets: 'flag', ...UNITS },
+  },
+  [COUNTERS, BUDGETS, CHECKS, CAN_OPEN, CODE, PHONE, CHECKED],
+  `
+local v, c = key('v', a.id), key('c', a.id)
+local phone, nonces = get(v, 'phone', 'nonces')
+nonces = nonces or ''
 
 local before = string.find(nonces, ',' .. a.nonce, 1, true)
 if before then
   local proof, disabled = get(v, 'proof', 'disabled')
   if proof == a.proof then
     local sealed = redis.call('HGET', key('r', a.proof), 'phone')
-    return sealed and verified(sealed) or cjson.encode({ verdict = 'gone' })
+    return sealed and verified(v, sealed) or gone()
   end
   local by_this = disabled and string.sub(disabled, 1, #a.nonce) == a.nonce
   return wrong((before - 1) / NONCE + 1, by_this and string.sub(disabled, #a.nonce + 1) or nil)
@@ -247,15 +251,15 @@ end
 local full = find_full()
 if full then return cjson.encode({ verdict = 'exhausted', budget = full.budget, wait = full.wait }) end
 
-local packed, failures
-if phone then packed, failures = unpack(redis.call('MGET', c, key('f', phone))) end
-local mac, _, sealed = unpack_code(packed)
-local function gone() return cjson.encode({ verdict = 'gone', over = over }) end
-if not mac or checks_made(nonces) >= policy.checks or tonumber(failures or 0) >= policy.disableAfter then return gone() end
+local mac, sealed
+if phone then mac, sealed = read_mac(a.id) end
+if not mac or checks_made(nonces) >= policy.checks then return gone(over) end
 if not can_open(sealed) then return cjson.encode({ verdict = 'foreign', over = over }) end
 
--- Counted before it is compared: no number of parallel requests gets more comparisons than there are checks.
-failures = redis.call('INCRBY', key('f', phone), '1')
+-- Counted before it is compared: no number of parallel requests gets more comparisons than there are checks. That it goes on for a
+-- number that is disabled costs less than to look at it first.
+local failures = redis.call('INCRBY', key('f', phone), '1')
+if failures > policy.disableAfter then return gone(over) end
 nonces = nonces .. ',' .. a.nonce
 redis.call('HSET', v, 'nonces', nonces)
 
@@ -268,7 +272,7 @@ if is_one_of(a.macs, mac) then
   local r = key('r', a.proof)
   redis.call('HSET', r, 'id', a.id, 'phone', sealed, 'purpose', (get(v, 'purpose')), 'at', whole(now))
   redis.call('PEXPIRE', r, 'policy.proofTtl')
-  return verified(sealed, over)
+  return verified(v, sealed, over)
 end
 
 take()
