@@ -81,13 +81,12 @@ export const livesRow: Row = row({
       await copyVerifications(url, size * world.many)
       await swap(size)
     }
-    const seconds = world.seconds / 2
-    const stock = createStock(seconds)
+    const stock = createStock(world.seconds)
     const ratesOf = async (size: number) => {
       await swap(size)
-      const sends = await loadSends(web.url, seconds)
+      const sends = await loadSends(web.url, world.seconds)
       const ids = await sendToCheck(web.url, stock.checks())
-      const checks = await loadChecks(web.url, ids, seconds)
+      const checks = await loadChecks(web.url, ids, world.seconds)
       stock.made(checks.count)
       await swap(size)
       return { send: sends.rate, check: checks.rate }

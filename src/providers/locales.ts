@@ -15,11 +15,23 @@ export function chooseByLocale(
   choices: ByLocale,
   { locales, country, purpose }: Pick<SmsMessage, 'locales' | 'country' | 'purpose'>,
 ): string | undefined {
-  const wanted = [...locales.flatMap(spellings), ...spokenIn(country), 'en']
-  const locale = wanted.find((tag) => Object.hasOwn(choices, tag))
+  const locale = firstLocale((tag) => Object.hasOwn(choices, tag), locales, country)
   const choice = locale === undefined ? undefined : choices[locale]
   if (typeof choice !== 'object') return choice
   return Object.hasOwn(choice, purpose) ? choice[purpose] : choice.default
+}
+
+/** No list of all is made: the first one nearly always has a text. */
+function firstLocale(
+  isThere: (tag: string) => boolean,
+  locales: readonly string[],
+  country: string,
+): string | undefined {
+  for (const each of locales) {
+    const found = spellings(each).find(isThere)
+    if (found !== undefined) return found
+  }
+  return spokenIn(country).find(isThere) ?? (isThere('en') ? 'en' : undefined)
 }
 
 /** Whether it is a tag that `chooseByLocale` can find: `zh-Hant`, not `zh-hant` or `zh_Hant`. */
