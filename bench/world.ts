@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { basename, join } from 'node:path'
 import type { Endpoint, Service } from '../test/services.ts'
-import type { Answers, Ask, Program, Settings } from './programs/program.ts'
+import type { Answers, Ask, Program, Question, Settings } from './programs/program.ts'
 
 /** How much is measured. */
 export interface Extent {
@@ -32,7 +32,7 @@ export interface Running {
   pid: number
   /** Where it listens; '' for programs that do not. */
   url: string
-  ask<Name extends Ask>(name: Name, count?: number): Promise<Answers[Name]>
+  ask<Name extends Ask>(name: Name, count?: number, queuePrefix?: string): Promise<Answers[Name]>
   stop(): Promise<void>
 }
 
@@ -78,9 +78,9 @@ async function startProgram(file: string, settings: Settings): Promise<Running> 
   return {
     pid: child.pid as number,
     url,
-    async ask(name, count) {
+    async ask(name, count, queuePrefix) {
       const nth = ++asked
-      child.send({ nth, name, count })
+      child.send({ nth, name, count, queuePrefix } satisfies Question)
       return answer(child, nth, `${basename(file)}: ${name}`)
     },
     async stop() {

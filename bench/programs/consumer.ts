@@ -5,7 +5,7 @@ import { ronglianProvider, type SmsProvider } from '../../src/providers/index.ts
 import { SECRET } from './options.ts'
 import { countTo, ready, settings } from './program.ts'
 
-const { redis, amqp, queuePrefix, vendor, latency, concurrency = 64 } = settings
+const { redis, amqp, vendor, latency, concurrency = 64 } = settings
 
 /** Milliseconds between two looks at how many are done: each wakes the process. */
 const INTERVAL = 5
@@ -26,16 +26,16 @@ function provider(): SmsProvider {
   }
 }
 
-const start = () =>
+const start = (queuePrefix: string) =>
   startConsumer({
     ...{ redis, amqp, queuePrefix, concurrency, secret: SECRET, brand: 'Bench' },
     provider: provider(),
   })
 
 ready('', {
-  async drain(jobs) {
+  async drain(jobs, queuePrefix = settings.queuePrefix) {
     const counter = countTo(jobs)
-    const consumer = await start()
+    const consumer = await start(queuePrefix)
     let seen = 0
     const timer = setInterval(() => {
       const { sent } = consumer.counts()

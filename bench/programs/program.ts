@@ -35,7 +35,7 @@ export interface Answers {
   usage: { cpu: number; rss: number; maxRss: number }
   /** Begins to look at what its time is spent on; asked again, ends it and answers. */
   profile: Times | undefined
-  /** Consumes so many jobs, which must be there. */
+  /** Consumes so many jobs, which must be there, of its own queues or of those named. */
   drain: Drained
   /** Puts so many jobs there, where only the program itself can. */
   fill: undefined
@@ -54,16 +54,27 @@ export interface Drained {
 
 export type Ask = keyof Answers
 
-type Handlers = { [Name in Ask]?: (count: number) => Answers[Name] | Promise<Answers[Name]> }
+/** `queuePrefix` is that of other queues than its own, where any were named. */
+type Handlers = {
+  [Name in Ask]?: (count: number, queuePrefix?: string) => Answers[Name] | Promise<Answers[Name]>
+}
+
+/** A question as it travels. */
+export interface Question {
+  nth: number
+  name: Ask
+  count?: number | undefined
+  queuePrefix?: string | undefined
+}
 
 export const settings = JSON.parse(process.argv[2] ?? '{}') as Required<Settings>
 
 /** Says that the program is ready, and answers from then on. */
 export function ready(url = '', handlers: Handlers = {}): void {
   const all: Handlers = { usage, profile, ...handlers }
-  process.on('message', async ({ nth, name, count }: { nth: number; name: Ask; count: number }) => {
+  process.on('message', async ({ nth, name, count = 0, queuePrefix }: Question) => {
     try {
-      process.send?.({ nth, answer: await all[name]?.(count) })
+      process.send?.({ nth, answer: await all[name]?.(count, queuePrefix) })
     } catch (error) {
       process.send?.({ nth, error: String(error) })
     }

@@ -119,28 +119,29 @@ export const waitingRow: Row = row({
     consumer: lineFor('consumer, the same, no-op provider', 'messages/s', FEW),
   },
   async prepare(world) {
+    // One for both, since no two processes are equally fast. A sender has no other queue than its own.
+    const consumer = await world.start('consumer')
     const start = async (many: number) => {
       // Two queues: where consumers have been seen to do little, sends are refused for what waits.
-      const [ofSends, ofConsumer] = [world.newPrefix(), world.newPrefix()]
+      const [ofSends, consumed] = [world.newPrefix(), world.newPrefix()]
       const sender = await world.start('web', { queuePrefix: ofSends })
-      const filler = await world.start('web', { queuePrefix: ofConsumer })
-      const consumer = await world.start('consumer', { queuePrefix: ofConsumer })
+      const filler = await world.start('web', { queuePrefix: consumed })
       if (many > 0) {
         // In front of those that wait, of which nothing is known, so that nothing is sent for them.
         await sendMany(filler.url, (SHORT_WARM_UP + world.rounds) * (world.jobs + SPARE))
-        await publishMany(world.rabbitmq.url, `${ofConsumer}.send`, many)
+        await publishMany(world.rabbitmq.url, `${consumed}.send`, many)
         await publishMany(world.rabbitmq.url, `${ofSends}.send`, many)
       }
-      return { sender, filler, consumer, many }
+      return { sender, filler, consumed, many }
     }
     const sides = { none: await start(0), many: await start(world.many) }
     const sideBySide = createSideBySide()
     const round = async () => {
-      const { none, many } = await sideBySide(sides, async ({ sender, filler, consumer, many }) => {
+      const { none, many } = await sideBySide(sides, async ({ sender, filler, consumed, many }) => {
         const { rate: sends } = await loadSends(sender.url, world.seconds)
         // Those of the other one are there already; it sends as many all the same, so that both begin after the same.
         await sendMany(many === 0 ? filler.url : sender.url, world.jobs)
-        return { sends, messages: rate(await consumer.ask('drain', world.jobs)) }
+        return { sends, messages: rate(await consumer.ask('drain', world.jobs, consumed)) }
       })
       return {
         send: { ours: many.sends, other: none.sends },
