@@ -34,7 +34,7 @@ const AS_A_BROWSER = {
   'accept-language': 'zh-CN,zh;q=0.9,en;q=0.8',
 }
 
-/** How many answers of each kind that is rare there may be in a load. */
+/** How many answers of each kind that is rare there may be in a load: a right guess ends its verification, whose other checks are 410. */
 const RARE = 10
 
 /**

@@ -45,7 +45,7 @@ export const WARM_UP = 6
 /** More, where there is most to compile: a send and an SMS get faster for longer. */
 export const LONG_WARM_UP = 12
 
-/** Fewer, where ours stands beside ours, or is warm already. */
+/** Fewer, where ours stands beside ours, or a round is long. */
 export const SHORT_WARM_UP = 2
 
 /** The round, once it has run so often. */

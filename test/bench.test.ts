@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
-import { createSideBySide, median } from '../bench/row.ts'
+import { createSideBySide, inTurn, median } from '../bench/row.ts'
 import { programArgs } from './compiled.ts'
 
 test('The bench measures a row of ours beside its floor, and refuses one that it does not know.', async () => {
@@ -22,6 +22,12 @@ test('What is measured side by side runs one after the other, and another one is
   assert.deepEqual(await sideBySide({ one: 'A', two: 'B' }, note), { one: 4, two: 3 })
   await sideBySide({ one: 'A', two: 'B' }, note)
   assert.deepEqual(order, ['A', 'B', 'B', 'A', 'A', 'B'])
+})
+
+test('Of rounds in turn another one runs each time.', async () => {
+  const round = inTurn([async () => ({ rate: { ours: 1 } }), async () => ({ rate: { ours: 2 } })])
+  const rates = [await round(), await round(), await round()].map(({ rate }) => rate.ours)
+  assert.deepEqual(rates, [1, 2, 1])
 })
 
 test('The median of an even number of figures is between the two in the middle.', () => {

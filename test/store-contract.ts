@@ -1123,9 +1123,23 @@ export function testStore(name: string, open: (t: TestContext) => Promise<OpenSt
     const policy = { ...freePolicy, disableAfter: 1 }
     const request = newRequest()
     await store.issue(request, policy)
-    await expect('wrong', store.check(wrongCheck(request), policy))
-    await expect('foreign', store.check({ ...rightCheck(request), keyIds: [] }, policy))
-    for (const _ of times(2, Number)) await expect('gone', store.check(rightCheck(request), policy))
+    const budget = budgetOf(1)
+    const purse = { budgets: [budget], soft: true }
+    await expect('wrong', store.check(wrongCheck(request), policy, purse))
+    const before = await store.status(request.id, policy)
+    const unreadable = { ...rightCheck(request), keyIds: [] }
+    const foreign = await store.check(unreadable, policy, purse)
+    assert.deepEqual(foreign, { verdict: 'foreign', over: [0] })
+    // Whatever is checked and however often, it takes nothing from the budget and none of the verification's checks.
+    const right = rightCheck(request)
+    for (const check of [right, right, wrongCheck(request)]) {
+      const gone = await store.check(check, policy, purse)
+      assert.deepEqual(gone, { verdict: 'gone', over: [0] })
+    }
+    assert.equal((await store.usage([budget])).budgets[0]?.unverified, 1)
+    const after = await store.status(request.id, policy)
+    assert.ok(before.verdict === 'known' && after.verdict === 'known')
+    assert.equal(after.checksLeft, before.checksLeft)
     await store.unlock(request.phone)
     await expect('verified', store.check(rightCheck(request), policy))
   })

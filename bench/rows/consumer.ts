@@ -9,7 +9,7 @@ import {
   LONG_WARM_UP,
   type Row,
   row,
-  WARM_UP,
+  SHORT_WARM_UP,
   warmed,
 } from '../row.ts'
 import type { Running } from '../world.ts'
@@ -188,8 +188,9 @@ export const slowProviderRow: Row = row({
     const web = await world.start('web', { queuePrefix })
     const consumer = await world.start('consumer', settings)
     const floor = await world.start('floor-consumer', settings)
-    // Whole waves, since one that is not full takes as long. Many, since all begin at once and it takes a while until they do not.
-    const jobs = 16 * SLOTS
+    // Whole waves, since one that is not full takes as long, and of the tenth as well after which the clock starts. Many, since all
+    // begin at once, and it takes some waves until they do not.
+    const jobs = 20 * SLOTS
     const sideBySide = createSideBySide()
     const round = async () => {
       await publishMany(world.rabbitmq.url, `${queuePrefix}.floor`, jobs)
@@ -202,7 +203,7 @@ export const slowProviderRow: Row = row({
         bare: { ours: done.ours.rate, other: done.bare.rate },
       }
     }
-    // A round is as long as several of the others.
-    return warmed(round, WARM_UP / 2)
+    // A round has five times as many messages as those of the others.
+    return warmed(round, SHORT_WARM_UP)
   },
 })

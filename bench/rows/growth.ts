@@ -132,15 +132,17 @@ export const waitingRow: Row = row({
         await publishMany(world.rabbitmq.url, `${consumed}.send`, many)
         await publishMany(world.rabbitmq.url, `${ofSends}.send`, many)
       }
-      return { sender, filler, consumed, many }
+      // What is consumed next: those of the other one are there already, and it makes as many all the same, for nobody, so that both
+      // begin after the same.
+      const other = many > 0 ? await world.start('web', { queuePrefix: world.newPrefix() }) : filler
+      return { sender, filler: other, consumed }
     }
     const sides = { none: await start(0), many: await start(world.many) }
     const sideBySide = createSideBySide()
     const round = async () => {
-      const { none, many } = await sideBySide(sides, async ({ sender, filler, consumed, many }) => {
+      const { none, many } = await sideBySide(sides, async ({ sender, filler, consumed }) => {
         const { rate: sends } = await loadSends(sender.url, world.seconds)
-        // Those of the other one are there already; it sends as many all the same, so that both begin after the same.
-        await sendMany(many === 0 ? filler.url : sender.url, world.jobs)
+        await sendMany(filler.url, world.jobs)
         return { sends, messages: rate(await consumer.ask('drain', world.jobs, consumed)) }
       })
       return {

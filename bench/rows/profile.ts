@@ -57,12 +57,11 @@ export const profileRow: Row = row({
       const all = (await program.ask('profile')) as Times
       return Object.fromEntries(OWNERS.map((owner) => [owner, all[owner] / units])) as Times
     }
-    // Half of what is loaded elsewhere: proportions are steadier than rates.
-    const [jobs, seconds] = [world.jobs / 2, world.seconds / 2]
+    const jobs = world.jobs / 2
     const sends = (program: Running) =>
-      times(program, async () => (await loadSends(program.url, seconds)).count)
+      times(program, async () => (await loadSends(program.url, world.seconds)).count)
     const pairs = (program: Running) =>
-      times(program, async () => (await loadPairs(program.url, seconds)).count)
+      times(program, async () => (await loadPairs(program.url, world.seconds)).count)
     const drained = (program: Running) =>
       times(program, async () => {
         return (await drain(program, jobs)).count

@@ -84,8 +84,8 @@ export const verifyRow: Row = row({
       return async () => {
         const ids = await sendToCheck(sender.url, stock.checks())
         const done = await sideBySide({ bare, parts, ours }, (program) => load(program, ids))
-        // None of the others makes more.
-        stock.made(done.bare.count)
+        // The others use up none.
+        stock.made(done.ours.count)
         const { program, redis } = costFigures(done.ours.cost, done.bare.cost)
         return {
           rate: { ours: done.ours.rate, other: done.bare.rate },
@@ -95,7 +95,7 @@ export const verifyRow: Row = row({
         }
       }
     }
-    // Two processes of each: here what one of them has of luck is as much as what lies between the share and its target.
+    // Two processes of each, so that no single one's luck decides.
     const both = [await start(), await start()]
     return warmed(inTurn(both), both.length * WARM_UP)
   },

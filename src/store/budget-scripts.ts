@@ -137,8 +137,8 @@ export const BUDGETS = `
 keys_each = 1 + budgets.count
 -- By key: the head as it was read; whether anything was counted; the units as they are now; the window of what is to be written.
 local heads, there, sums, insides, changed
--- What this request changes, in so many places of a list: KEY, WINDOW, SUM, INSIDE of each. It counts once the request is answered,
--- and not where it fails.
+-- What this request changes: the first so many places of a list that is used for each again, KEY, WINDOW, SUM, INSIDE by turns. It
+-- counts once the request is answered, and not where it fails.
 local changes, places = {}, 0
 local over, reached
 local function read_heads()

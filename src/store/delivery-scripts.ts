@@ -116,7 +116,7 @@ if a.sentBy and a.sentBy.messageId then redis.call('HSET', v, 'message', a.sentB
 redis.call('HSET', v, 'result', held and 'retry' or a.result, 'status', status)
 
 if a.result == 'sent' or a.result == 'unknown' then
-  local mac, sealed = read_mac(a.id)
+  local mac, sealed = read_mac_and_phone(a.id)
   if mac then drop_code(a.id, mac, sealed) end
 end
 return '"recorded"'

@@ -7,7 +7,8 @@
  *                    verify. As a hash it would take twice the memory, its values being too long for the compact form.
  *   p:PHONE  string  a number, packed: sent (unverified sends in a row), next (no send before), ends (when its log is over),
  *                    and the log of sends: time, version and ID of each. Until that is over.
- *   f:PHONE  string  its consecutive failed checks. Has no expiry: time must not clear them (NIST SP 800-63B-4, 3.2.2).
+ *   f:PHONE  string  its consecutive failed checks; once it is disabled, whatever is checked. Has no expiry: time must not clear them
+ *                    (NIST SP 800-63B-4, 3.2.2).
  *   u:TOKEN  string  a token that was used, with the nonce of the request. Until it expires.
  *   r:PROOF  hash    a proof: id, phone (sealed), purpose, at, by.
  */
@@ -33,8 +34,8 @@ local function read_code(id)
   local mac, phone, code, rest = struct.unpack('sss', packed)
   return mac, phone, code, string.sub(packed, rest)
 end
--- What is needed to check. The rest is most of it, and every text is one more for Lua to collect.
-local function read_mac(id)
+-- All that is needed to check. The rest is longer, and every text is one more for Lua to collect.
+local function read_mac_and_phone(id)
   local packed = redis.call('GET', key('c', id))
   if not packed then return end
   local mac, phone = struct.unpack('ss', packed)

@@ -208,7 +208,7 @@ return 'null'
 )
 
 // What a check is answered.
-const CHECKED = `
+const CHECK_ANSWERS = `
 local function wrong(made, disabled, over)
   local left = policy.checks - made
   if not disabled and not over then return string.format('{"verdict":"wrong","checksLeft":%d}', left) end
@@ -231,9 +231,9 @@ export const check = script(
     ...{ id: 'text', macs: 'list', keyIds: 'list', nonce: 'text', proof: 'text' },
     ...{ softBudgets: 'flag', ...UNITS },
   },
-  [COUNTERS, BUDGETS, CHECKS, CAN_OPEN, CODE, PHONE, CHECKED],
+  [COUNTERS, BUDGETS, CHECKS, CAN_OPEN, CODE, PHONE, CHECK_ANSWERS],
   `
-local v, c = key('v', a.id), key('c', a.id)
+local v = key('v', a.id)
 local phone, nonces = get(v, 'phone', 'nonces')
 nonces = nonces or ''
 
@@ -252,19 +252,19 @@ local full = find_full()
 if full then return cjson.encode({ verdict = 'exhausted', budget = full.budget, wait = full.wait }) end
 
 local mac, sealed
-if phone then mac, sealed = read_mac(a.id) end
+if phone then mac, sealed = read_mac_and_phone(a.id) end
 if not mac or checks_made(nonces) >= policy.checks then return gone(over) end
 if not can_open(sealed) then return cjson.encode({ verdict = 'foreign', over = over }) end
 
--- Counted before it is compared: no number of parallel requests gets more comparisons than there are checks. That it goes on for a
--- number that is disabled costs less than to look at it first.
+-- Counted before it is compared: no number of parallel requests gets more comparisons than there are checks. For a number that is
+-- disabled the count goes on, since to read it first would take longer for every check.
 local failures = redis.call('INCRBY', key('f', phone), '1')
 if failures > policy.disableAfter then return gone(over) end
 nonces = nonces .. ',' .. a.nonce
 redis.call('HSET', v, 'nonces', nonces)
 
 if is_one_of(a.macs, mac) then
-  redis.call('DEL', c)
+  redis.call('DEL', key('c', a.id))
   clear_phone(phone)
   each(budgets.rules, add_verified)
   redis.call('HSET', v, 'status', 'verified', 'proof', a.proof)
@@ -277,7 +277,7 @@ end
 
 take()
 local made, disabled = checks_made(nonces)
-if made >= policy.checks then redis.call('DEL', c) end
+if made >= policy.checks then redis.call('DEL', key('c', a.id)) end
 if failures == policy.disableAfter then
   disabled = sealed
   redis.call('HSET', v, 'disabled', a.nonce .. sealed)
