@@ -32,6 +32,11 @@ export interface Row<Name extends string = string> {
   /** For the command line. */
   name: string
   lines: Record<Name, Line>
+  /**
+   * How many times as many rounds as other rows: where shares that move most from round to round are near to their targets.
+   * @default 1
+   */
+  times?: number
   /** Starts what all rounds share; it ends with the world. */
   prepare(world: World): Promise<Round<Name>>
 }
@@ -96,8 +101,9 @@ export interface Result {
 
 export async function measure(row: Row, world: World): Promise<Result[]> {
   const rounds: Record<string, Figure>[] = []
-  const round = await row.prepare(world)
-  while (rounds.length < world.rounds) rounds.push(await round())
+  const many = world.rounds * (row.times ?? 1)
+  const round = await row.prepare({ ...world, rounds: many })
+  while (rounds.length < many) rounds.push(await round())
   return Object.entries(row.lines).map(([name, line]) => {
     const figures = rounds.map((figures) => figures[name] as Figure)
     const { table = 'targets' } = line

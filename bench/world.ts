@@ -11,6 +11,8 @@ export interface Extent {
   rounds: number
   /** Of load, in one round. */
   seconds: number
+  /** Of wrong codes, in one load. */
+  checks: number
   /** For the consumers, in one round. */
   jobs: number
   /** What waits or lives beside it where it is looked at what grows. */

@@ -1,7 +1,7 @@
 /** Whether it gets slower with what lives in Redis or waits in RabbitMQ; and how much of it there is. */
 import { Redis } from 'ioredis'
 import { startRedis } from '../../test/services.ts'
-import { createStock, loadChecks, loadSends, sendMany, sendToCheck } from '../load.ts'
+import { loadChecks, loadSends, sendMany, sendToCheck } from '../load.ts'
 import { emptyQueue, messageSize, publishMany } from '../queue.ts'
 import { createSideBySide, type Row, row, SHORT_WARM_UP, warmed } from '../row.ts'
 import type { World } from '../world.ts'
@@ -59,6 +59,7 @@ const FEW = 'with none but what is sent meanwhile'
 
 export const livesRow: Row = row({
   name: 'live',
+  times: 2,
   lines: Object.fromEntries(
     SIZES.flatMap((size) => {
       const beside = `with ${size === 1 ? '10⁵' : '10⁶'} live verifications in Redis`
@@ -81,13 +82,11 @@ export const livesRow: Row = row({
       await copyVerifications(url, size * world.many)
       await swap(size)
     }
-    const stock = createStock(world.seconds)
     const ratesOf = async (size: number) => {
       await swap(size)
       const sends = await loadSends(web.url, world.seconds)
-      const ids = await sendToCheck(web.url, stock.checks())
-      const checks = await loadChecks(web.url, ids, world.seconds)
-      stock.made(checks.count)
+      const ids = await sendToCheck(web.url, world.checks)
+      const checks = await loadChecks(web.url, ids)
       await swap(size)
       return { send: sends.rate, check: checks.rate }
     }
@@ -114,6 +113,7 @@ export const livesRow: Row = row({
 
 export const waitingRow: Row = row({
   name: 'waiting',
+  times: 2,
   lines: {
     send: lineFor('`POST /sms/send` with 10⁵ messages in the queue', 'requests/s', FEW),
     consumer: lineFor('consumer, the same, no-op provider', 'messages/s', FEW),

@@ -1,6 +1,6 @@
 /** The routes on Redis and RabbitMQ, against a bare route that does only what the parts cost. */
 import { costFigures, costLines, withCost } from '../cpu.ts'
-import { createStock, loadChecks, loadSends, sendToCheck } from '../load.ts'
+import { loadChecks, loadSends, sendToCheck } from '../load.ts'
 import type { Program } from '../programs/program.ts'
 import { createSideBySide, inTurn, LONG_WARM_UP, type Row, row, WARM_UP, warmed } from '../row.ts'
 import type { Running, World } from '../world.ts'
@@ -50,6 +50,9 @@ export const sendRow: Row = row({
   },
 })
 
+/** Of each, which take turns, so that no single one's luck decides. */
+const PROCESSES = 4
+
 const checkCosts = costLines('check', 'web process', 'bare route')
 
 export const verifyRow: Row = row({
@@ -72,20 +75,18 @@ export const verifyRow: Row = row({
     program: checkCosts.program,
     redis: checkCosts.redis,
   },
+  times: PROCESSES,
   async prepare(world) {
     const load = (program: Running, ids: string[]) =>
-      withCost(world, { program }, () => loadChecks(program.url, ids, world.seconds))
+      withCost(world, { program }, () => loadChecks(program.url, ids))
     // By another process, so that ours does nothing that the others do not.
     const sender = await world.start('web', { queuePrefix: world.newPrefix() })
-    const stock = createStock(world.seconds)
     const start = async () => {
       const { ours, parts, bare } = await startAll(world)
       const sideBySide = createSideBySide()
       return async () => {
-        const ids = await sendToCheck(sender.url, stock.checks())
+        const ids = await sendToCheck(sender.url, world.checks)
         const done = await sideBySide({ bare, parts, ours }, (program) => load(program, ids))
-        // The others use up none, but are nearer to what ours makes once it is warm.
-        stock.made(Math.max(...Object.values(done).map(({ count }) => count)))
         const { program, redis } = costFigures(done.ours.cost, done.bare.cost)
         return {
           rate: { ours: done.ours.rate, other: done.bare.rate },
@@ -95,9 +96,9 @@ export const verifyRow: Row = row({
         }
       }
     }
-    // Two processes of each, so that no single one's luck decides.
-    const both = [await start(), await start()]
-    return warmed(inTurn(both), both.length * WARM_UP)
+    const rounds = []
+    while (rounds.length < PROCESSES) rounds.push(await start())
+    return warmed(inTurn(rounds), PROCESSES * WARM_UP)
   },
 })
 
