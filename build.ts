@@ -3,6 +3,10 @@ import { execFileSync } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { build, type Plugin } from 'esbuild'
+import { bundle } from './bundle.ts'
+
+/** What the package exports, and its binary. */
+const ENTRIES = ['plugin', 'consumer', 'providers/index', 'receipts/index', 'testing/index', 'cli']
 
 const TSC = 'node_modules/typescript/bin/tsc'
 
@@ -18,7 +22,11 @@ const shared: Plugin = {
 }
 
 rmSync(dist, { recursive: true, force: true })
-tsc('.', '--outDir', dist)
+tsc('.', '--outDir', dist, '--emitDeclarationOnly')
+await bundle(
+  ENTRIES.map((entry) => `src/${entry}.ts`),
+  dist,
+)
 tsc('src/client', '--outDir', client, '--emitDeclarationOnly')
 for (const inner of ['puzzle', 'storage', 'style', 'transport'])
   rmSync(join(client, `${inner}.d.ts`))

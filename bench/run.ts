@@ -2,7 +2,9 @@
  * `npm run bench [-- row… --rounds N --smoke --write]`: how fast we are, each row as a share of a floor that does only what the
  * parts themselves cost, turn by turn in one run. The absolute figures depend on the machine and the minute; the shares less.
  */
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { bundle } from '../bundle.ts'
 import { compile } from '../test/compiled.ts'
 import { AS_SHIPPED, startServices } from '../test/services.ts'
 import { measure, type Result } from './row.ts'
@@ -34,6 +36,8 @@ const chosen = ROWS.filter(({ name }) => positionals.length === 0 || positionals
 
 const startedAt = performance.now()
 await using compiled = await compile()
+// What it takes to import us depends on how many files there are.
+await bundle(['bench/programs/start.ts'], join(compiled.folder, 'bench/programs'))
 await using services = await startServices({ rabbitmqArgs: AS_SHIPPED })
 const { redis, rabbitmq } = services
 const place = { ...extent, rounds, folder: compiled.folder, redis, rabbitmq }
