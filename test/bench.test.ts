@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
-import { createSideBySide, inTurn, median } from '../bench/row.ts'
+import { createSideBySide, inTurn, measure, median, row } from '../bench/row.ts'
+import type { World } from '../bench/world.ts'
 import { programArgs } from './compiled.ts'
 
 test('The bench measures a row of ours beside its floor, and refuses one that it does not know.', async () => {
@@ -28,6 +29,24 @@ test('Of rounds in turn another one runs each time.', async () => {
   const round = inTurn([async () => ({ rate: { ours: 1 } }), async () => ({ rate: { ours: 2 } })])
   const rates = [await round(), await round(), await round()].map(({ rate }) => rate.ours)
   assert.deepEqual(rates, [1, 2, 1])
+})
+
+test('A row has as many rounds as it asks for, and its share is the median of theirs.', async () => {
+  let ours = 0
+  const result = await measure(
+    row({
+      name: 'some',
+      lines: { rate: { title: '', unit: '', target: { share: { least: 0.5 } } } },
+      times: 3,
+      prepare: async () => async () => ({ rate: { ours: ++ours, other: 10 } }),
+    }),
+    { rounds: 3 } as World,
+  )
+  assert.equal(ours, 9)
+  assert.deepEqual(
+    result.map(({ share, met }) => ({ share, met })),
+    [{ share: 0.5, met: true }],
+  )
 })
 
 test('The median of an even number of figures is between the two in the middle.', () => {
