@@ -5,9 +5,6 @@ import { join, resolve } from 'node:path'
 import { build, type Plugin } from 'esbuild'
 import { bundle } from './bundle.ts'
 
-/** What the package exports, and its binary. */
-const ENTRIES = ['plugin', 'consumer', 'providers/index', 'receipts/index', 'testing/index', 'cli']
-
 const TSC = 'node_modules/typescript/bin/tsc'
 
 const dist = resolve(process.argv[2] ?? 'dist')
@@ -23,10 +20,7 @@ const shared: Plugin = {
 
 rmSync(dist, { recursive: true, force: true })
 tsc('.', '--outDir', dist, '--emitDeclarationOnly')
-await bundle(
-  ENTRIES.map((entry) => `src/${entry}.ts`),
-  dist,
-)
+bundle(dist)
 tsc('src/client', '--outDir', client, '--emitDeclarationOnly')
 for (const inner of ['puzzle', 'storage', 'style', 'transport'])
   rmSync(join(client, `${inner}.d.ts`))

@@ -73,6 +73,7 @@ export async function load(
   })
   check(result, expected, rare)
   const { total: count } = result.requests
+  if (count === 0) throw new Error('nothing was answered')
   // Not its own duration, which is in hundredths of a second, of which a load has few.
   return { rate: (count * 1000) / (ended - begun), p99: quantile(times, 0.99), count }
 }

@@ -33,10 +33,12 @@ export interface Row<Name extends string = string> {
   name: string
   lines: Record<Name, Line>
   /**
-   * How many times as many rounds as other rows: where shares that move most from round to round are near to their targets.
+   * How many times as many rounds as other rows: more where shares that move from round to round are near to their targets.
    * @default 1
    */
   times?: number
+  /** Has to tell our modules apart, so they are not those few files that are published. */
+  byModule?: boolean
   /** Starts what all rounds share; it ends with the world. */
   prepare(world: World): Promise<Round<Name>>
 }
@@ -100,12 +102,12 @@ export interface Result {
 }
 
 export async function measure(row: Row, world: World): Promise<Result[]> {
-  const rounds: Record<string, Figure>[] = []
-  const many = world.rounds * (row.times ?? 1)
-  const round = await row.prepare({ ...world, rounds: many })
-  while (rounds.length < many) rounds.push(await round())
+  const rounds = Math.ceil(world.rounds * (row.times ?? 1))
+  const round = await row.prepare({ ...world, rounds })
+  const done: Record<string, Figure>[] = []
+  while (done.length < rounds) done.push(await round())
   return Object.entries(row.lines).map(([name, line]) => {
-    const figures = rounds.map((figures) => figures[name] as Figure)
+    const figures = done.map((figures) => figures[name] as Figure)
     const { table = 'targets' } = line
     return { row: row.name, table, line, ...summary(figures, line.target) }
   })

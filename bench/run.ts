@@ -35,15 +35,16 @@ const rounds = values.rounds === undefined ? extent.rounds : Number(values.round
 const chosen = ROWS.filter(({ name }) => positionals.length === 0 || positionals.includes(name))
 
 const startedAt = performance.now()
-await using compiled = await compile()
-// What it takes to import us depends on how many files there are.
-await bundle(['bench/programs/start.ts'], join(compiled.folder, 'bench/programs'))
+await using modules = await compile()
+await using published = await compile()
+bundle(join(published.folder, 'src'))
 await using services = await startServices({ rabbitmqArgs: AS_SHIPPED })
 const { redis, rabbitmq } = services
-const place = { ...extent, rounds, folder: compiled.folder, redis, rabbitmq }
+const place = { ...extent, rounds, redis, rabbitmq }
 const results: Result[] = []
 for (const row of chosen) {
-  const lines = await inWorld(place, (world) => measure(row, world))
+  const { folder } = row.byModule ? modules : published
+  const lines = await inWorld({ ...place, folder }, (world) => measure(row, world))
   results.push(...lines)
   for (const line of lines) console.log(say(line))
 }

@@ -194,6 +194,7 @@ function helpText(): string {
 }
 
 function packageVersion(): string {
+  // Seen from the binary, which is published with this module in it.
   const file = new URL('../package.json', import.meta.url)
   return JSON.parse(readFileSync(file, 'utf8')).version
 }

@@ -38,7 +38,10 @@ test('A row has as many rounds as it asks for, and its share is the median of th
       name: 'some',
       lines: { rate: { title: '', unit: '', target: { share: { least: 0.5 } } } },
       times: 3,
-      prepare: async () => async () => ({ rate: { ours: ++ours, other: 10 } }),
+      async prepare({ rounds }) {
+        assert.equal(rounds, 9)
+        return async () => ({ rate: { ours: ++ours, other: 10 } })
+      },
     }),
     { rounds: 3 } as World,
   )

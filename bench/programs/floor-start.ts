@@ -19,7 +19,7 @@ ready('', {
     await import('@sinclair/typebox/compiler')
     const imported = machineTime()
     const redis = new Redis(url, { lazyConnect: true })
-    const connecting = connect(amqp)
+    const connecting = connect(amqp, { noDelay: true })
     await redis.connect()
     const channel = await (await connecting).createConfirmChannel()
     const queue = `${queuePrefix}.floor`

@@ -3,15 +3,7 @@ import { costFigures, costLines, sum, withCost } from '../cpu.ts'
 import { sendMany } from '../load.ts'
 import type { Drained } from '../programs/program.ts'
 import { publishMany } from '../queue.ts'
-import {
-  createSideBySide,
-  type Line,
-  LONG_WARM_UP,
-  type Row,
-  row,
-  SHORT_WARM_UP,
-  warmed,
-} from '../row.ts'
+import { createSideBySide, type Line, LONG_WARM_UP, type Row, row, warmed } from '../row.ts'
 import type { Running } from '../world.ts'
 
 const MEGABYTE = 1e6
@@ -204,6 +196,6 @@ export const slowProviderRow: Row = row({
       }
     }
     // A round has five times as many messages as those of the others.
-    return warmed(round, SHORT_WARM_UP)
+    return warmed(round, 1)
   },
 })

@@ -94,8 +94,9 @@ export const livesRow: Row = row({
     const sideBySide = createSideBySide()
     const round = async () => {
       const rates = await sideBySide(sizes, ratesOf)
-      // Nobody consumes, and RabbitMQ should not have more to keep in each round.
+      // Nobody consumes, and RabbitMQ should not have more to keep in each round; nor Redis, where there is none.
       await emptyQueue(world.rabbitmq.url, `${queuePrefix}.send`)
+      await redis.flushdb()
       const figure = (size: number, what: 'send' | 'check') => ({
         ours: rates[size]?.[what] ?? Number.NaN,
         other: rates[0]?.[what] ?? Number.NaN,
@@ -135,7 +136,7 @@ export const waitingRow: Row = row({
       // What is consumed next: those of the other one are there already, and it makes as many all the same, for nobody, so that both
       // begin after the same.
       const other = many > 0 ? await world.start('web', { queuePrefix: world.newPrefix() }) : filler
-      return { sender, filler: other, consumed }
+      return { sender, ofSends, filler: other, consumed }
     }
     const sides = { none: await start(0), many: await start(world.many) }
     const sideBySide = createSideBySide()
@@ -145,6 +146,8 @@ export const waitingRow: Row = row({
         await sendMany(filler.url, world.jobs)
         return { sends, messages: rate(await consumer.ask('drain', world.jobs, consumed)) }
       })
+      // What was sent meanwhile, in no round more than in the one before.
+      await emptyQueue(world.rabbitmq.url, `${sides.none.ofSends}.send`)
       return {
         send: { ours: many.sends, other: none.sends },
         consumer: { ours: many.messages, other: none.messages },
