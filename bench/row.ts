@@ -64,10 +64,15 @@ export async function warmed<Name extends string>(
   return round
 }
 
-/** Another one each time, for processes of the same programs: no two are equally fast, for as long as they live. */
-export function inTurn<Name extends string>(rounds: Round<Name>[]): Round<Name> {
+/** Starts so many, and runs another one each time: no two processes of a program are equally fast, for as long as they live. */
+export async function inTurn<Name extends string>(
+  count: number,
+  start: () => Promise<Round<Name>>,
+): Promise<Round<Name>> {
+  const rounds: Round<Name>[] = []
+  while (rounds.length < count) rounds.push(await start())
   let runs = 0
-  return () => (rounds[runs++ % rounds.length] as Round<Name>)()
+  return () => (rounds[runs++ % count] as Round<Name>)()
 }
 
 /**

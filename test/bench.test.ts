@@ -25,8 +25,12 @@ test('What is measured side by side runs one after the other, and another one is
   assert.deepEqual(order, ['A', 'B', 'B', 'A', 'A', 'B'])
 })
 
-test('Of rounds in turn another one runs each time.', async () => {
-  const round = inTurn([async () => ({ rate: { ours: 1 } }), async () => ({ rate: { ours: 2 } })])
+test('Of so many that are started another one runs each time.', async () => {
+  let started = 0
+  const round = await inTurn(2, async () => {
+    const ours = ++started
+    return async () => ({ rate: { ours } })
+  })
   const rates = [await round(), await round(), await round()].map(({ rate }) => rate.ours)
   assert.deepEqual(rates, [1, 2, 1])
 })

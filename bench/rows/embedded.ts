@@ -24,7 +24,7 @@ const PAIR: Request[] = [
 export const loadPairs = (url: string, seconds: number): Promise<Load> =>
   load(url, PAIR, { duration: seconds }, [202, WRONG], RIGHT)
 
-/** Of each, which take turns, so that no single one's luck decides. */
+/** Of each program. */
 const PROCESSES = 2
 
 export const embeddedRow: Row = row({
@@ -60,8 +60,6 @@ export const embeddedRow: Row = row({
         }
       }
     }
-    const rounds = []
-    while (rounds.length < PROCESSES) rounds.push(await start())
-    return warmed(inTurn(rounds), PROCESSES * WARM_UP)
+    return warmed(await inTurn(PROCESSES, start), PROCESSES * WARM_UP)
   },
 })

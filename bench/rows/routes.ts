@@ -50,7 +50,7 @@ export const sendRow: Row = row({
   },
 })
 
-/** Of each, which take turns, so that no single one's luck decides. */
+/** Of each program. */
 const PROCESSES = 4
 
 const checkCosts = costLines('check', 'web process', 'bare route')
@@ -96,10 +96,8 @@ export const verifyRow: Row = row({
         }
       }
     }
-    const rounds = []
-    while (rounds.length < PROCESSES) rounds.push(await start())
     // Half of it, for the time that it takes.
-    return warmed(inTurn(rounds), (PROCESSES * WARM_UP) / 2)
+    return warmed(await inTurn(PROCESSES, start), (PROCESSES * WARM_UP) / 2)
   },
 })
 
