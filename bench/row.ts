@@ -33,7 +33,7 @@ export interface Row<Name extends string = string> {
   name: string
   lines: Record<Name, Line>
   /**
-   * How many times as many rounds as other rows: more where shares that move from round to round are near to their targets.
+   * How many times as many rounds as other rows: where shares that move from round to round are near to their targets.
    * @default 1
    */
   times?: number
@@ -107,7 +107,7 @@ export interface Result {
 }
 
 export async function measure(row: Row, world: World): Promise<Result[]> {
-  const rounds = Math.ceil(world.rounds * (row.times ?? 1))
+  const rounds = world.rounds * (row.times ?? 1)
   const round = await row.prepare({ ...world, rounds })
   const done: Record<string, Figure>[] = []
   while (done.length < rounds) done.push(await round())

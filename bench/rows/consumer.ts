@@ -31,6 +31,7 @@ const sumLine = (title: string): Line => ({
 
 export const consumerRow: Row = row({
   name: 'consumer',
+  times: 2,
   lines: {
     floor: {
       title: 'consumer, vendor that answers at once over HTTP',

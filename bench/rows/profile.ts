@@ -37,8 +37,6 @@ const linesFor = ({ title, against, without }: Subject): [string, Line][] =>
 export const profileRow: Row = row({
   name: 'profile',
   byModule: true,
-  // They have no target, and take their time.
-  times: 0.5,
   lines: Object.fromEntries([SEND, EMBEDDED, SMS].flatMap(linesFor)),
   async prepare(world) {
     const queuePrefix = world.newPrefix()
