@@ -33,7 +33,8 @@ export interface Row<Name extends string = string> {
   name: string
   lines: Record<Name, Line>
   /**
-   * How many times as many rounds as other rows: where shares that move from round to round are near to their targets.
+   * How many times as many rounds as other rows: where shares that move from round to round are near to their targets. With shorter
+   * loads, for no machine is equally fast from one second to the next, and so they take turns more often.
    * @default 1
    */
   times?: number
@@ -110,12 +111,22 @@ export async function measure(row: Row, world: World): Promise<Result[]> {
   const rounds = world.rounds * (row.times ?? 1)
   const round = await row.prepare({ ...world, rounds })
   const done: Record<string, Figure>[] = []
-  while (done.length < rounds) done.push(await round())
+  while (done.length < rounds) done.push(complete(row, await round()))
   return Object.entries(row.lines).map(([name, line]) => {
     const figures = done.map((figures) => figures[name] as Figure)
     const { table = 'targets' } = line
     return { row: row.name, table, line, ...summary(figures, line.target) }
   })
+}
+
+/** The same, where all that has a target was measured; a median would hide what was not. */
+function complete({ name, lines }: Row, figures: Record<string, Figure>): typeof figures {
+  for (const [line, { ours, other = 0 }] of Object.entries(figures)) {
+    if (lines[line]?.target && !Number.isFinite(ours + other)) {
+      throw new Error(`${name}: ${line} was not measured`)
+    }
+  }
+  return figures
 }
 
 function summary(figures: Figure[], target: Target | undefined) {

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { basename, join } from 'node:path'
 import type { Endpoint, Service } from '../test/services.ts'
-import type { Answers, Ask, Program, Question, Settings } from './programs/program.ts'
+import type { Answers, Ask, Details, Program, Question, Settings } from './programs/program.ts'
 
 /** How much is measured. */
 export interface Extent {
@@ -34,7 +34,7 @@ export interface Running {
   pid: number
   /** Where it listens; '' for programs that do not. */
   url: string
-  ask<Name extends Ask>(name: Name, count?: number, queuePrefix?: string): Promise<Answers[Name]>
+  ask<Name extends Ask>(name: Name, details?: Details): Promise<Answers[Name]>
   stop(): Promise<void>
 }
 
@@ -80,9 +80,9 @@ async function startProgram(file: string, settings: Settings): Promise<Running> 
   return {
     pid: child.pid as number,
     url,
-    async ask(name, count, queuePrefix) {
+    async ask(name, details = {}) {
       const nth = ++asked
-      child.send({ nth, name, count, queuePrefix } satisfies Question)
+      child.send({ nth, name, details } satisfies Question)
       return answer(child, nth, `${basename(file)}: ${name}`)
     },
     async stop() {

@@ -56,6 +56,17 @@ test('A row has as many rounds as it asks for, and its share is the median of th
   )
 })
 
+test('A target of which a round measured nothing is an error.', async () => {
+  const nothing = row({
+    ...{ name: 'some', lines: { rate: { title: '', unit: '', target: {} } } },
+    prepare: async () => async () => ({ rate: { ours: 1, other: 0 / 0 } }),
+  })
+  await assert.rejects(
+    measure(nothing, { rounds: 1 } as World),
+    /^Error: some: rate was not measured/,
+  )
+})
+
 test('The median of an even number of figures is between the two in the middle.', () => {
   assert.equal(median([4, 1, 3, 2]), 2.5)
   assert.equal(median([5, 1, 3]), 3)

@@ -33,7 +33,7 @@ const start = (queuePrefix: string) =>
   })
 
 ready('', {
-  async drain(jobs, queuePrefix = settings.queuePrefix) {
+  async drain({ jobs, queuePrefix }) {
     const counter = countTo(jobs)
     const consumer = await start(queuePrefix)
     let seen = 0

@@ -7,7 +7,7 @@ import { countTo, ready, settings } from './program.ts'
 const { amqp, queuePrefix, vendor, latency, concurrency = 64 } = settings
 
 ready('', {
-  async drain(jobs) {
+  async drain({ jobs }) {
     const counter = countTo(jobs)
     const connection = await connect(amqp, { noDelay: true })
     const channel = await connection.createChannel()

@@ -31,7 +31,7 @@ async function send(id: string, to: string): Promise<void> {
 }
 
 ready('', {
-  async drain(jobs) {
+  async drain({ jobs }) {
     const counter = countTo(jobs)
     const connection = await connect(amqp, { noDelay: true })
     gatherWrites(socketOf(connection))

@@ -9,12 +9,12 @@ const connection = new Redis(redis, { maxRetriesPerRequest: null })
 const queue = new Queue(queuePrefix, { connection })
 
 ready('', {
-  async fill(jobs) {
+  async fill({ jobs }) {
     const body = { v: 1, id: 'NdsvqT-I4G6YKoJsbwfkTNz-', version: 1 }
     const one = { name: 'send', data: body, opts: { removeOnComplete: true } }
     await queue.addBulk(Array.from({ length: jobs }, () => one))
   },
-  async drain(jobs) {
+  async drain({ jobs }) {
     const counter = countTo(jobs)
     const worker = new Worker(queuePrefix, () => post(vendor), {
       connection: connection.duplicate(),

@@ -39,6 +39,8 @@ export interface Answers {
   drain: Drained
   /** Puts so many jobs there, where only the program itself can. */
   fill: undefined
+  /** Sends to these numbers, as its route would. */
+  send: undefined
   /** When each number was asked for since the last time, by `machineTime`. */
   calls: Record<string, number>
   /** Milliseconds that it took to import the plugin, and to have it ready. */
@@ -54,17 +56,23 @@ export interface Drained {
 
 export type Ask = keyof Answers
 
-/** `queuePrefix` is that of other queues than its own, where any were named. */
+/** Each question names what it needs. */
+export interface Details {
+  jobs?: number
+  /** That of other queues than its own. */
+  queuePrefix?: string
+  phones?: string[]
+}
+
 type Handlers = {
-  [Name in Ask]?: (count: number, queuePrefix?: string) => Answers[Name] | Promise<Answers[Name]>
+  [Name in Ask]?: (details: Required<Details>) => Answers[Name] | Promise<Answers[Name]>
 }
 
 /** A question as it travels. */
 export interface Question {
   nth: number
   name: Ask
-  count?: number | undefined
-  queuePrefix?: string | undefined
+  details: Details
 }
 
 export const settings = JSON.parse(process.argv[2] ?? '{}') as Required<Settings>
@@ -72,9 +80,11 @@ export const settings = JSON.parse(process.argv[2] ?? '{}') as Required<Settings
 /** Says that the program is ready, and answers from then on. */
 export function ready(url = '', handlers: Handlers = {}): void {
   const all: Handlers = { usage, profile, ...handlers }
-  process.on('message', async ({ nth, name, count = 0, queuePrefix }: Question) => {
+  process.on('message', async ({ nth, name, details }: Question) => {
+    const { queuePrefix } = settings
     try {
-      process.send?.({ nth, answer: await all[name]?.(count, queuePrefix) })
+      const answer = await all[name]?.({ jobs: 0, queuePrefix, phones: [], ...details })
+      process.send?.({ nth, answer })
     } catch (error) {
       process.send?.({ nth, error: String(error) })
     }

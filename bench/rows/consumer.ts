@@ -1,6 +1,6 @@
 /** The consumer, against a bare one and against BullMQ. */
 import { costFigures, costLines, sum, withCost } from '../cpu.ts'
-import { sendMany } from '../load.ts'
+import { fill } from '../load.ts'
 import type { Drained } from '../programs/program.ts'
 import { publishMany } from '../queue.ts'
 import { createSideBySide, type Line, LONG_WARM_UP, type Row, row, warmed } from '../row.ts'
@@ -20,7 +20,7 @@ const BARE_NOOP = 'amqplib, prefetch 64, that acknowledges and nothing else'
 export const rate = ({ jobs, from, to }: Drained): number => (jobs * 1000) / (to - from)
 
 export const drain = async (program: Running, jobs: number) => ({
-  rate: rate(await program.ask('drain', jobs)),
+  rate: rate(await program.ask('drain', { jobs })),
   count: jobs,
 })
 
@@ -31,7 +31,7 @@ const sumLine = (title: string): Line => ({
 
 export const consumerRow: Row = row({
   name: 'consumer',
-  times: 2,
+  times: 3,
   lines: {
     floor: {
       title: 'consumer, vendor that answers at once over HTTP',
@@ -90,9 +90,9 @@ export const consumerRow: Row = row({
       await Promise.all([
         publishMany(world.rabbitmq.url, `${queuePrefix}.floor`, world.jobs),
         publishMany(world.rabbitmq.url, `${ofParts}.floor`, world.jobs),
-        bullmq.ask('fill', world.jobs),
+        bullmq.ask('fill', { jobs: world.jobs }),
       ])
-      await sendMany(web.url, world.jobs)
+      await fill(web, world.jobs)
       const done = await sideBySide({ bare: floor, parts, ours: consumer, bullmq }, run)
       const { bare, ours } = done
       // RabbitMQ has nothing to do with it.
@@ -119,6 +119,7 @@ export const consumerRow: Row = row({
 
 export const noopRow: Row = row({
   name: 'noop',
+  times: 2,
   lines: {
     rate: {
       title: 'consumer, provider that does nothing (the aim is 16,700/s, a million a minute)',
@@ -146,7 +147,7 @@ export const noopRow: Row = row({
       for (const prefix of [queuePrefix, ofParts]) {
         await publishMany(world.rabbitmq.url, `${prefix}.floor`, world.jobs)
       }
-      await sendMany(web.url, world.jobs)
+      await fill(web, world.jobs)
       const done = await sideBySide({ bare: floor, parts, ours: consumer }, run)
       return {
         rate: { ours: done.ours.rate, other: done.bare.rate },
@@ -187,7 +188,7 @@ export const slowProviderRow: Row = row({
     const sideBySide = createSideBySide()
     const round = async () => {
       await publishMany(world.rabbitmq.url, `${queuePrefix}.floor`, jobs)
-      await sendMany(web.url, jobs)
+      await fill(web, jobs)
       const done = await sideBySide({ bare: floor, ours: consumer }, (program) =>
         drain(program, jobs),
       )

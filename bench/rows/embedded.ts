@@ -44,7 +44,7 @@ export const embeddedRow: Row = row({
       against: 'bare routes that answer JSON',
     },
   },
-  times: PROCESSES,
+  times: 2 * PROCESSES,
   async prepare(world) {
     const rateOf = async ({ url }: Running) => (await loadPairs(url, world.seconds)).rate
     const start = async () => {
@@ -60,6 +60,7 @@ export const embeddedRow: Row = row({
         }
       }
     }
-    return warmed(await inTurn(PROCESSES, start), PROCESSES * WARM_UP)
+    // Its loads are short.
+    return warmed(await inTurn(PROCESSES, start), 2 * PROCESSES * WARM_UP)
   },
 })

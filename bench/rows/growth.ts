@@ -1,10 +1,10 @@
 /** Whether it gets slower with what lives in Redis or waits in RabbitMQ; and how much of it there is. */
 import { Redis } from 'ioredis'
 import { startRedis } from '../../test/services.ts'
-import { loadChecks, loadSends, sendMany, sendToCheck } from '../load.ts'
+import { fill, loadChecks, sendMany, sendToCheck } from '../load.ts'
 import { emptyQueue, messageSize, publishMany } from '../queue.ts'
 import { createSideBySide, type Row, row, SHORT_WARM_UP, warmed } from '../row.ts'
-import type { World } from '../world.ts'
+import type { Running, World } from '../world.ts'
 import { rate } from './consumer.ts'
 
 const FASTER_THAN = { share: { least: 0.9 } }
@@ -38,7 +38,7 @@ export const sizeRow: Row = row({
     const queuePrefix = world.newPrefix()
     const redis = await emptyRedis(world)
     const web = await world.start('web', { queuePrefix, redis })
-    await sendMany(web.url, 1)
+    await fill(web, 1)
     const message = await messageSize(world.rabbitmq.url, `${queuePrefix}.send`)
     const before = await memoryOf(redis)
     const keys = await copyVerifications(redis, world.many)
@@ -59,7 +59,7 @@ const FEW = 'with none but what is sent meanwhile'
 
 export const livesRow: Row = row({
   name: 'live',
-  times: 2,
+  times: 6,
   lines: Object.fromEntries(
     SIZES.flatMap((size) => {
       const beside = `with ${size === 1 ? '10⁵' : '10⁶'} live verifications in Redis`
@@ -78,15 +78,14 @@ export const livesRow: Row = row({
     const web = await world.start('web', { queuePrefix, redis: url })
     const swap = async (size: number) => size > 0 && (await redis.swapdb(0, size))
     for (const size of SIZES) {
-      await sendMany(web.url, 1)
+      await fill(web, 1)
       await copyVerifications(url, size * world.many)
       await swap(size)
     }
     const ratesOf = async (size: number) => {
       await swap(size)
-      const sends = await loadSends(web.url, world.seconds)
-      const ids = await sendToCheck(web.url, world.checks)
-      const checks = await loadChecks(web.url, ids)
+      const sends = await sendToCheck(web.url, world.checks)
+      const checks = await loadChecks(web.url, sends.ids)
       await swap(size)
       return { send: sends.rate, check: checks.rate }
     }
@@ -114,51 +113,55 @@ export const livesRow: Row = row({
 
 export const waitingRow: Row = row({
   name: 'waiting',
-  times: 2,
+  times: 6,
   lines: {
     send: lineFor('`POST /sms/send` with 10⁵ messages in the queue', 'requests/s', FEW),
     consumer: lineFor('consumer, the same, no-op provider', 'messages/s', FEW),
   },
   async prepare(world) {
+    // Few in many rounds: a machine is not equally fast all the time, and they take turns more often.
+    const jobs = world.jobs / 2
     // One for both, since no two processes are equally fast. A sender has no other queue than its own.
     const consumer = await world.start('consumer')
-    const start = async (many: number) => {
-      // Two queues: where consumers have been seen to do little, sends are refused for what waits.
-      const [ofSends, consumed] = [world.newPrefix(), world.newPrefix()]
-      const sender = await world.start('web', { queuePrefix: ofSends })
-      const filler = await world.start('web', { queuePrefix: consumed })
-      if (many > 0) {
-        // In front of those that wait, of which nothing is known, so that nothing is sent for them.
-        await sendMany(filler.url, (SHORT_WARM_UP + world.rounds) * (world.jobs + SPARE))
-        await publishMany(world.rabbitmq.url, `${consumed}.send`, many)
-        await publishMany(world.rabbitmq.url, `${ofSends}.send`, many)
-      }
-      // What is consumed next: those of the other one are there already, and it makes as many all the same, for nobody, so that both
-      // begin after the same.
-      const other = many > 0 ? await world.start('web', { queuePrefix: world.newPrefix() }) : filler
-      return { sender, ofSends, filler: other, consumed }
+    const start = async (): Promise<Side> => {
+      const queuePrefix = world.newPrefix()
+      const sender = await world.start('web', { queuePrefix })
+      return { sender, ofSends: queuePrefix, consumed: queuePrefix }
     }
-    const sides = { none: await start(0), many: await start(world.many) }
+    const none = await start()
+    // Two queues: where consumers have been seen to do little, sends are refused for what waits.
+    const many = { ...(await start()), consumed: world.newPrefix() }
+    const filler = await world.start('web', { queuePrefix: many.consumed })
+    // In front of those that wait, of which nothing is known, so that nothing is sent for them.
+    await fill(filler, (SHORT_WARM_UP + world.rounds) * (jobs + SPARE))
+    for (const prefix of [many.ofSends, many.consumed]) {
+      await publishMany(world.rabbitmq.url, `${prefix}.send`, world.many)
+    }
     const sideBySide = createSideBySide()
     const round = async () => {
-      const { none, many } = await sideBySide(sides, async ({ sender, filler, consumed }) => {
-        const { rate: sends } = await loadSends(sender.url, world.seconds)
-        await sendMany(filler.url, world.jobs)
-        return { sends, messages: rate(await consumer.ask('drain', world.jobs, consumed)) }
+      const done = await sideBySide({ none, many }, async ({ sender, consumed }) => {
+        const { rate: sends } = await sendMany(sender.url, jobs)
+        const drained = await consumer.ask('drain', { jobs, queuePrefix: consumed })
+        return { sends, messages: rate(drained) }
       })
-      // What was sent meanwhile, in no round more than in the one before.
-      await emptyQueue(world.rabbitmq.url, `${sides.none.ofSends}.send`)
       return {
-        send: { ours: many.sends, other: none.sends },
-        consumer: { ours: many.messages, other: none.messages },
+        send: { ours: done.many.sends, other: done.none.sends },
+        consumer: { ours: done.many.messages, other: done.none.messages },
       }
     }
     return warmed(round, SHORT_WARM_UP)
   },
 })
 
+interface Side {
+  sender: Running
+  /** Prefixes of the queues. */
+  ofSends: string
+  consumed: string
+}
+
 /** A consumer that is told to stop finishes what it has in hand. */
-const SPARE = 500
+const SPARE = 250
 
 async function emptyRedis(world: World): Promise<string> {
   const service = await startRedis()

@@ -11,7 +11,7 @@ import type { Running } from '../world.ts'
 const PACE = 500
 
 /** How many times as long as elsewhere: 1 % of them should be some. */
-const LONGER = 2
+const LONGER = 4
 
 const BARE = 'bare route and bare consumer: one Lua script, one confirmed publish, one call'
 
@@ -64,10 +64,10 @@ export const paceRow: Row = row({
 
     const burst = async ({ route, worker }: Pair): Promise<void> => {
       await sendMany(route.url, world.jobs)
-      await worker.ask('drain', world.jobs)
+      await worker.ask('drain', { jobs: world.jobs })
     }
     const atPace = async ({ route, worker }: Pair): Promise<Paced> => {
-      const drained = worker.ask('drain', count)
+      const drained = worker.ask('drain', { jobs: count })
       // The consumer is connecting.
       await sleep(500)
       const programs = { web: route, consumer: worker, vendor }

@@ -7,6 +7,7 @@ const line = (about: Line): Line => ({ table: 'processes', ...about })
 
 export const processesRow: Row = row({
   name: 'processes',
+  times: 2,
   lines: {
     web1: line({ title: '1 web process', unit: 'sends/s' }),
     web2: line({ title: '2 web processes', unit: 'sends/s', against: '1 web process' }),
@@ -32,7 +33,7 @@ export const processesRow: Row = row({
       // Not all: one of two may take more than its part.
       const each = Math.floor((0.9 * sent) / count)
       const drained = await Promise.all(
-        consumers.slice(0, count).map((consumer) => consumer.ask('drain', each)),
+        consumers.slice(0, count).map((consumer) => consumer.ask('drain', { jobs: each })),
       )
       const jobs = drained.reduce((sum, { jobs }) => sum + jobs, 0)
       const from = Math.min(...drained.map(({ from }) => from))

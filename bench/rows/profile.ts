@@ -1,5 +1,5 @@
 /** On what a send and an SMS spend the time of their processes, by V8's profiler. */
-import { loadSends, sendMany } from '../load.ts'
+import { fill, loadSends } from '../load.ts'
 import { OWNERS, type Owner, type Times } from '../programs/profile.ts'
 import { publishMany } from '../queue.ts'
 import { type Figure, type Line, type Row, row, WARM_UP, warmed } from '../row.ts'
@@ -34,6 +34,9 @@ const linesFor = ({ title, against, without }: Subject): [string, Line][] =>
     { table: 'profile', title: `${title}: ${NAMES[owner]}`, unit: 'µs of CPU', against },
   ])
 
+/** How many times as long as elsewhere: a profile is one of samples. */
+const LONGER = 2
+
 export const profileRow: Row = row({
   name: 'profile',
   byModule: true,
@@ -59,10 +62,11 @@ export const profileRow: Row = row({
       return Object.fromEntries(OWNERS.map((owner) => [owner, all[owner] / units])) as Times
     }
     const jobs = world.jobs / 2
+    const seconds = LONGER * world.seconds
     const sends = (program: Running) =>
-      times(program, async () => (await loadSends(program.url, world.seconds)).count)
+      times(program, async () => (await loadSends(program.url, seconds)).count)
     const pairs = (program: Running) =>
-      times(program, async () => (await loadPairs(program.url, world.seconds)).count)
+      times(program, async () => (await loadPairs(program.url, seconds)).count)
     const drained = (program: Running) =>
       times(program, async () => {
         return (await drain(program, jobs)).count
@@ -73,7 +77,7 @@ export const profileRow: Row = row({
     return warmed(async () => {
       const send = [await sends(web), await sends(bareWeb)] as const
       const both = [await pairs(embedded), await pairs(json)] as const
-      await sendMany(filler.url, jobs)
+      await fill(filler, jobs)
       await publishMany(world.rabbitmq.url, `${bareQueue}.floor`, jobs)
       const sms = [await drained(consumer), await drained(bare)] as const
       return { ...figures(SEND, ...send), ...figures(EMBEDDED, ...both), ...figures(SMS, ...sms) }

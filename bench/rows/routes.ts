@@ -32,6 +32,7 @@ export const sendRow: Row = row({
     },
     ...costLines('send', 'web process', 'bare route'),
   },
+  times: 3,
   async prepare(world) {
     const { ours, parts, bare } = await startAll(world)
     const load = (program: Running) =>
@@ -46,7 +47,8 @@ export const sendRow: Row = row({
         ...costFigures(done.ours.cost, done.bare.cost),
       }
     }
-    return warmed(round, LONG_WARM_UP)
+    // Its loads are short.
+    return warmed(round, 2 * LONG_WARM_UP)
   },
 })
 
@@ -75,7 +77,7 @@ export const verifyRow: Row = row({
     program: checkCosts.program,
     redis: checkCosts.redis,
   },
-  times: PROCESSES,
+  times: 2 * PROCESSES,
   async prepare(world) {
     const load = (program: Running, ids: string[]) =>
       withCost(world, { program }, () => loadChecks(program.url, ids))
@@ -85,7 +87,7 @@ export const verifyRow: Row = row({
       const { ours, parts, bare } = await startAll(world)
       const sideBySide = createSideBySide()
       return async () => {
-        const ids = await sendToCheck(sender.url, world.checks)
+        const { ids } = await sendToCheck(sender.url, world.checks)
         const done = await sideBySide({ bare, parts, ours }, (program) => load(program, ids))
         const { program, redis } = costFigures(done.ours.cost, done.bare.cost)
         return {
@@ -96,8 +98,7 @@ export const verifyRow: Row = row({
         }
       }
     }
-    // Half of it, for the time that it takes.
-    return warmed(await inTurn(PROCESSES, start), (PROCESSES * WARM_UP) / 2)
+    return warmed(await inTurn(PROCESSES, start), PROCESSES * WARM_UP)
   },
 })
 
