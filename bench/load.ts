@@ -1,9 +1,9 @@
 /** The load on the routes, by autocannon in the bench's own process. */
 import autocannon, { type Client, type Request, type Result } from 'autocannon'
+import { ACCEPT_LANGUAGE } from './programs/options.ts'
 import { quantile } from './row.ts'
-import type { Running } from './world.ts'
 
-export const CONNECTIONS = 50
+const CONNECTIONS = 50
 
 /** Milliseconds between two looks whether it is over; autocannon's own second would be waited for to its end. */
 const LOOK = 10
@@ -17,15 +17,9 @@ export function nextPhone(): string {
   return `+861${38 + Math.floor(number / 1e8)}${String(number % 1e8).padStart(8, '0')}`
 }
 
-/** For so many seconds, or for so many requests. */
-type Extent = { duration: number } | { amount: number }
-
-/**
- * What is measured begins when each connection has had an answer: a process that is busy takes them in one by one. Not a number, where it
- * was over before.
- */
+/** Rate and p99 are measured once each connection has had an answer, since a process that is busy takes them in one by one. */
 export interface Load {
-  /** Requests a second. */
+  /** Requests a second; not a number where all was over before. */
   rate: number
   /** Milliseconds that 99 % of them did not exceed. */
   p99: number
@@ -33,11 +27,8 @@ export interface Load {
   count: number
 }
 
-/** Headers, among them the languages that the SMS may be in. */
-const AS_A_BROWSER = {
-  'content-type': 'application/json',
-  'accept-language': 'zh-CN,zh;q=0.9,en;q=0.8',
-}
+/** With the languages that the SMS may be in. */
+const AS_A_BROWSER = { 'content-type': 'application/json', 'accept-language': ACCEPT_LANGUAGE }
 
 /** How many answers of each kind that is rare there may be in a load: a right guess ends its verification, whose other checks are 410. */
 const RARE = 10
@@ -49,15 +40,16 @@ const RARE = 10
 export async function load(
   url: string,
   requests: Request[],
-  extent: Extent,
+  amount: number,
   expected: number[],
   rare: number[] = [],
 ): Promise<Load> {
-  const connections = 'amount' in extent ? Math.min(CONNECTIONS, extent.amount) : CONNECTIONS
+  const connections = Math.min(CONNECTIONS, amount)
   let unanswered = connections
   const times: number[] = []
   // Not autocannon's own duration, which begins before there are connections, and is in hundredths of a second.
-  let [begun, ended] = [0, 0]
+  let begun = 0
+  let ended = Number.NaN
   const timed = (client: Client) =>
     client.once('response', () => {
       unanswered--
@@ -70,7 +62,7 @@ export async function load(
     })
   const result = await autocannon({
     url,
-    ...extent,
+    amount,
     sampleInt: LOOK,
     setupClient: timed,
     connections,
@@ -101,22 +93,13 @@ export const send: Request = {
   setupRequest: (request) => ({ ...request, body: JSON.stringify({ phone: nextPhone() }) }),
 }
 
-/** Sends to new numbers; answers the load. */
-export const loadSends = (url: string, seconds: number): Promise<Load> =>
-  load(url, [send], { duration: seconds }, [202])
-
 /** So many sends; answers the load, and what the verifications are called. */
 export async function sendMany(url: string, count: number): Promise<Load & { ids: string[] }> {
   const ids: string[] = []
   const kept = (_status: number, body: string) =>
     void ids.push((JSON.parse(body) as { id: string }).id)
-  const done = await load(url, [{ ...send, onResponse: kept }], { amount: count }, [202])
+  const done = await load(url, [{ ...send, onResponse: kept }], count, [202])
   return { ...done, ids }
-}
-
-/** So many jobs in its queue, sooner than by HTTP. */
-export async function fill(web: Running, jobs: number): Promise<void> {
-  await web.ask('send', { phones: Array.from({ length: jobs }, nextPhone) })
 }
 
 /** Checks of each verification, of the five that it has. */
@@ -142,5 +125,5 @@ export function loadChecks(url: string, ids: string[]): Promise<Load> {
       return { ...request, body: JSON.stringify({ id, code: '000000' }) }
     },
   }
-  return load(url, [check], { amount: ids.length * CHECKS }, [WRONG], RIGHT)
+  return load(url, [check], ids.length * CHECKS, [WRONG], RIGHT)
 }

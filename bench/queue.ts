@@ -2,6 +2,18 @@
 import { connect } from 'amqplib'
 import { encodeJob } from '../src/queue/queue.ts'
 import { jobProperties } from '../src/queue/topology.ts'
+import { nextPhone } from './load.ts'
+import type { Running } from './world.ts'
+
+/** So many sends by this program, sooner than by HTTP. */
+export async function fill(web: Running, jobs: number): Promise<void> {
+  for (let left = jobs; left > 0; left -= AT_ONCE) {
+    await web.ask('fill', { phones: Array.from({ length: Math.min(left, AT_ONCE) }, nextPhone) })
+  }
+}
+
+/** No question should take long. */
+const AT_ONCE = 5000
 
 /** Publishes without a confirm yet. */
 const WINDOW = 1000
@@ -25,10 +37,20 @@ export async function publishMany(amqp: string, queue: string, count: number): P
   await connection.close()
 }
 
-export async function emptyQueue(amqp: string, queue: string): Promise<void> {
-  const connection = await connect(amqp)
+export async function emptyQueues(amqp: string, ...queues: string[]): Promise<void> {
+  const connection = await connect(amqp, { noDelay: true })
   const channel = await connection.createChannel()
-  await channel.purgeQueue(queue)
+  for (const queue of queues) await channel.purgeQueue(queue)
+  await connection.close()
+}
+
+/** Those that a row has put anything into. */
+export async function deleteQueues(amqp: string, prefixes: string[]): Promise<void> {
+  const connection = await connect(amqp, { noDelay: true })
+  const channel = await connection.createChannel()
+  for (const prefix of prefixes) {
+    for (const queue of [`${prefix}.send`, `${prefix}.floor`]) await channel.deleteQueue(queue)
+  }
   await connection.close()
 }
 

@@ -33,8 +33,8 @@ export interface Row<Name extends string = string> {
   name: string
   lines: Record<Name, Line>
   /**
-   * How many times as many rounds as other rows: where shares that move from round to round are near to their targets. With shorter
-   * loads, for no machine is equally fast from one second to the next, and so they take turns more often.
+   * How many times as many rounds as other rows: where shares that move from round to round are near to their targets. They are
+   * better short: no machine is equally fast from one second to the next.
    * @default 1
    */
   times?: number
@@ -47,16 +47,10 @@ export interface Row<Name extends string = string> {
 /** Keeps the names of the lines and of the figures the same. */
 export const row = <Name extends string>(definition: Row<Name>): Row => definition as Row
 
-/** Rounds that come first, unmeasured: for so long V8 goes on compiling, and what is measured runs for weeks. */
-export const WARM_UP = 6
-
-/** More, where there is most to compile: a send and an SMS get faster for longer. */
-export const LONG_WARM_UP = 12
-
-/** Fewer, where ours stands beside ours, or a round is long. */
+/** Rounds that come first where ours stands beside ours. Elsewhere as many as are measured. */
 export const SHORT_WARM_UP = 2
 
-/** The round, once it has run so often. */
+/** The round, once it has run so often, unmeasured: V8 goes on compiling for seconds, and what is measured runs for weeks. */
 export async function warmed<Name extends string>(
   round: Round<Name>,
   times: number,
@@ -77,18 +71,20 @@ export async function inTurn<Name extends string>(
 }
 
 /**
- * Does the same with all of them one after the other, and answers what each came to. Another one is first each time: what was made
- * ready before still keeps Redis and RabbitMQ busy beside him.
+ * Does the same with all of them one after the other, and answers what each came to. Another one is first each time, and once all have
+ * been, they go the other way round: whoever was before still keeps Redis and RabbitMQ busy beside the next.
  */
 export function createSideBySide() {
-  let first = 0
+  let runs = 0
   return async <Name extends string, One, T>(
     all: Record<Name, One>,
     run: (one: One) => Promise<T>,
   ): Promise<Record<Name, T>> => {
     const names = Object.keys(all) as Name[]
+    const first = runs % names.length
     const order = [...names.slice(first), ...names.slice(0, first)]
-    first = (first + 1) % names.length
+    if (Math.floor(runs / names.length) % 2 === 1) order.reverse()
+    runs++
     const results = {} as Record<Name, T>
     for (const name of order) results[name] = await run(all[name])
     return results
@@ -111,7 +107,11 @@ export async function measure(row: Row, world: World): Promise<Result[]> {
   const rounds = world.rounds * (row.times ?? 1)
   const round = await row.prepare({ ...world, rounds })
   const done: Record<string, Figure>[] = []
-  while (done.length < rounds) done.push(complete(row, await round()))
+  while (done.length < rounds) {
+    const figures = await round()
+    checkMeasured(row, figures)
+    done.push(figures)
+  }
   return Object.entries(row.lines).map(([name, line]) => {
     const figures = done.map((figures) => figures[name] as Figure)
     const { table = 'targets' } = line
@@ -119,14 +119,13 @@ export async function measure(row: Row, world: World): Promise<Result[]> {
   })
 }
 
-/** The same, where all that has a target was measured; a median would hide what was not. */
-function complete({ name, lines }: Row, figures: Record<string, Figure>): typeof figures {
-  for (const [line, { ours, other = 0 }] of Object.entries(figures)) {
-    if (lines[line]?.target && !Number.isFinite(ours + other)) {
-      throw new Error(`${name}: ${line} was not measured`)
-    }
+/** Throws where a figure that has a target is none: the median of all would hide it. */
+function checkMeasured({ name, lines }: Row, figures: Record<string, Figure>): void {
+  for (const [line, { target }] of Object.entries(lines)) {
+    const { ours = Number.NaN, other } = figures[line] ?? {}
+    const measured = Number.isFinite(ours) && (target?.share ? Number.isFinite(other) : true)
+    if (target && !measured) throw new Error(`${name}: ${line} was not measured`)
   }
-  return figures
 }
 
 function summary(figures: Figure[], target: Target | undefined) {

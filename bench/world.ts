@@ -3,14 +3,16 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { basename, join } from 'node:path'
-import type { Endpoint, Service } from '../test/services.ts'
+import { Redis } from 'ioredis'
+import { type Endpoint, type Service, startedHere } from '../test/services.ts'
 import type { Answers, Ask, Details, Program, Question, Settings } from './programs/program.ts'
+import { deleteQueues } from './queue.ts'
 
 /** How much is measured. */
 export interface Extent {
   rounds: number
-  /** Of load, in one round. */
-  seconds: number
+  /** In one load. */
+  sends: number
   /** Of wrong codes, in one load. */
   checks: number
   /** For the consumers, in one round. */
@@ -45,25 +47,41 @@ export interface Place extends Extent {
   rabbitmq: Endpoint
 }
 
-/** Runs `use` in a world of its own, and ends what it has started. */
+/** Runs `use` in a world of its own, and ends what it has started; what it has left behind would be in the way of the next. */
 export async function inWorld<T>(place: Place, use: (world: World) => Promise<T>): Promise<T> {
   const ends: (() => Promise<unknown>)[] = []
+  const prefixes: string[] = []
   const { redis, rabbitmq, folder } = place
+  const world: World = {
+    ...place,
+    newPrefix() {
+      const prefix = `bench-${randomBytes(4).toString('hex')}`
+      prefixes.push(prefix)
+      return prefix
+    },
+    after: (end) => void ends.unshift(end),
+    async start(program, settings = {}) {
+      const all = { redis: redis.url, amqp: rabbitmq.url, ...settings }
+      const running = await startProgram(join(folder, `bench/programs/${program}.js`), all)
+      ends.unshift(running.stop)
+      return running
+    },
+  }
+  let result: T
   try {
-    return await use({
-      ...place,
-      newPrefix: () => `bench-${randomBytes(4).toString('hex')}`,
-      after: (end) => void ends.unshift(end),
-      async start(program, settings = {}) {
-        const all = { redis: redis.url, amqp: rabbitmq.url, ...settings }
-        const running = await startProgram(join(folder, `bench/programs/${program}.js`), all)
-        ends.unshift(running.stop)
-        return running
-      },
-    })
+    result = await use(world)
   } finally {
     for (const end of ends) await end()
   }
+  await deleteQueues(rabbitmq.url, prefixes)
+  if (startedHere(redis)) await flush(redis.url)
+  return result
+}
+
+async function flush(url: string): Promise<void> {
+  const redis = new Redis(url)
+  await redis.flushall()
+  redis.disconnect()
 }
 
 /** Milliseconds for whatever a program is asked; they are asked for nothing that takes long. */

@@ -41,7 +41,7 @@ export async function startServices(options: ServicesOptions = {}): Promise<Serv
 
   async function stop(): Promise<void> {
     const owned = [redis, rabbitmq].map((start) =>
-      start.status === 'fulfilled' && isOurs(start.value) ? start.value.stop() : undefined,
+      start.status === 'fulfilled' && startedHere(start.value) ? start.value.stop() : undefined,
     )
     await Promise.all(owned)
   }
@@ -53,7 +53,8 @@ export async function startServices(options: ServicesOptions = {}): Promise<Serv
   return { redis: redis.value, rabbitmq: rabbitmq.value, stop, [Symbol.asyncDispose]: stop }
 }
 
-function isOurs(endpoint: Endpoint): endpoint is Service {
+/** Not one that was found. */
+export function startedHere(endpoint: Endpoint): endpoint is Service {
   return 'stop' in endpoint
 }
 

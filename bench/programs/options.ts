@@ -4,6 +4,9 @@ import type { SmsVerifyOptions } from '../../src/plugin.ts'
 
 export const SECRET = 'a secret for measuring, of more than thirty-two bytes'
 
+/** What a browser asks for. */
+export const ACCEPT_LANGUAGE = 'zh-CN,zh;q=0.9,en;q=0.8'
+
 /** More than a load from one address uses up. */
 const PLENTY = 1e9
 

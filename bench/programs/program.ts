@@ -37,10 +37,8 @@ export interface Answers {
   profile: Times | undefined
   /** Consumes so many jobs, which must be there, of its own queues or of those named. */
   drain: Drained
-  /** Puts so many jobs there, where only the program itself can. */
+  /** Puts so many jobs there, or those of sends to these numbers. */
   fill: undefined
-  /** Sends to these numbers, as its route would. */
-  send: undefined
   /** When each number was asked for since the last time, by `machineTime`. */
   calls: Record<string, number>
   /** Milliseconds that it took to import the plugin, and to have it ready. */
@@ -83,7 +81,9 @@ export function ready(url = '', handlers: Handlers = {}): void {
   process.on('message', async ({ nth, name, details }: Question) => {
     const { queuePrefix } = settings
     try {
-      const answer = await all[name]?.({ jobs: 0, queuePrefix, phones: [], ...details })
+      const handler = all[name]
+      if (!handler) throw new Error(`not a question for this program: ${name}`)
+      const answer = await handler({ jobs: 0, queuePrefix, phones: [], ...details })
       process.send?.({ nth, answer })
     } catch (error) {
       process.send?.({ nth, error: String(error) })

@@ -1,9 +1,8 @@
 /** The consumer, against a bare one and against BullMQ. */
 import { costFigures, costLines, sum, withCost } from '../cpu.ts'
-import { fill } from '../load.ts'
 import type { Drained } from '../programs/program.ts'
-import { publishMany } from '../queue.ts'
-import { createSideBySide, type Line, LONG_WARM_UP, type Row, row, warmed } from '../row.ts'
+import { fill, publishMany } from '../queue.ts'
+import { createSideBySide, type Line, type Row, row, warmed } from '../row.ts'
 import type { Running } from '../world.ts'
 
 const MEGABYTE = 1e6
@@ -63,6 +62,12 @@ export const consumerRow: Row = row({
       against: BARE,
     },
     partsPeer: { table: 'parts', title: 'the same', unit: 'messages/s', against: BULLMQ },
+    partsRss: {
+      table: 'parts',
+      title: 'memory of that consumer of parts, at most',
+      unit: 'MB',
+      against: 'that of the bare consumer',
+    },
     sum: sumLine('all processes together'),
     program: sumLine('of them the consumer'),
     redis: sumLine('of them Redis'),
@@ -99,10 +104,12 @@ export const consumerRow: Row = row({
       const peer = { ...done.bullmq.cost, rabbitmq: 0 }
       const beside = (name: keyof typeof peer) => ({ ours: ours.cost[name], other: peer[name] })
       const other = sum(peer)
+      const bareRss = await memory(floor, 'maxRss')
       return {
         floor: { ours: ours.rate, other: bare.rate },
         bullmq: { ours: ours.rate, other: done.bullmq.rate },
-        rss: { ours: await memory(consumer, 'maxRss'), other: await memory(floor, 'maxRss') },
+        rss: { ours: await memory(consumer, 'maxRss'), other: bareRss },
+        partsRss: { ours: await memory(parts, 'maxRss'), other: bareRss },
         loaded,
         parts: { ours: done.parts.rate, other: bare.rate },
         partsPeer: { ours: done.parts.rate, other: done.bullmq.rate },
@@ -113,7 +120,7 @@ export const consumerRow: Row = row({
         bareSum: { ours: sum(bare.cost), other },
       }
     }
-    return warmed(round, LONG_WARM_UP)
+    return warmed(round, world.rounds)
   },
 })
 
@@ -157,7 +164,7 @@ export const noopRow: Row = row({
         redis: { ours: done.ours.cost.redis },
       }
     }
-    return warmed(round, LONG_WARM_UP)
+    return warmed(round, world.rounds)
   },
 })
 

@@ -1,7 +1,7 @@
 /** The embedded mode: what our own rules cost, without Redis and RabbitMQ. */
 import type { Request } from 'autocannon'
 import { type Load, load, RIGHT, send, WRONG } from '../load.ts'
-import { createSideBySide, inTurn, type Row, row, WARM_UP, warmed } from '../row.ts'
+import { createSideBySide, inTurn, type Row, row, warmed } from '../row.ts'
 import type { Running } from '../world.ts'
 
 /** Each connection sends, then checks a wrong code for what it was answered. */
@@ -21,8 +21,8 @@ const PAIR: Request[] = [
   },
 ]
 
-export const loadPairs = (url: string, seconds: number): Promise<Load> =>
-  load(url, PAIR, { duration: seconds }, [202, WRONG], RIGHT)
+export const loadPairs = (url: string, sends: number): Promise<Load> =>
+  load(url, PAIR, sends * PAIR.length, [202, WRONG], RIGHT)
 
 /** Of each program. */
 const PROCESSES = 2
@@ -44,9 +44,9 @@ export const embeddedRow: Row = row({
       against: 'bare routes that answer JSON',
     },
   },
-  times: 2 * PROCESSES,
+  times: PROCESSES,
   async prepare(world) {
-    const rateOf = async ({ url }: Running) => (await loadPairs(url, world.seconds)).rate
+    const rateOf = async ({ url }: Running) => (await loadPairs(url, world.sends)).rate
     const start = async () => {
       const ours = await world.start('embedded')
       const parts = await world.start('parts-web', { redis: '' })
@@ -60,7 +60,6 @@ export const embeddedRow: Row = row({
         }
       }
     }
-    // Its loads are short.
-    return warmed(await inTurn(PROCESSES, start), 2 * PROCESSES * WARM_UP)
+    return warmed(await inTurn(PROCESSES, start), world.rounds)
   },
 })

@@ -1,8 +1,8 @@
 /** Whether it gets slower with what lives in Redis or waits in RabbitMQ; and how much of it there is. */
 import { Redis } from 'ioredis'
 import { startRedis } from '../../test/services.ts'
-import { fill, loadChecks, sendMany, sendToCheck } from '../load.ts'
-import { emptyQueue, messageSize, publishMany } from '../queue.ts'
+import { loadChecks, sendMany, sendToCheck } from '../load.ts'
+import { emptyQueues, fill, messageSize, publishMany } from '../queue.ts'
 import { createSideBySide, type Row, row, SHORT_WARM_UP, warmed } from '../row.ts'
 import type { Running, World } from '../world.ts'
 import { rate } from './consumer.ts'
@@ -94,7 +94,7 @@ export const livesRow: Row = row({
     const round = async () => {
       const rates = await sideBySide(sizes, ratesOf)
       // Nobody consumes, and RabbitMQ should not have more to keep in each round; nor Redis, where there is none.
-      await emptyQueue(world.rabbitmq.url, `${queuePrefix}.send`)
+      await emptyQueues(world.rabbitmq.url, `${queuePrefix}.send`)
       await redis.flushdb()
       const figure = (size: number, what: 'send' | 'check') => ({
         ours: rates[size]?.[what] ?? Number.NaN,
@@ -119,31 +119,31 @@ export const waitingRow: Row = row({
     consumer: lineFor('consumer, the same, no-op provider', 'messages/s', FEW),
   },
   async prepare(world) {
-    // Few in many rounds: a machine is not equally fast all the time, and they take turns more often.
     const jobs = world.jobs / 2
     // One for both, since no two processes are equally fast. A sender has no other queue than its own.
     const consumer = await world.start('consumer')
     const start = async (): Promise<Side> => {
       const queuePrefix = world.newPrefix()
-      const sender = await world.start('web', { queuePrefix })
-      return { sender, ofSends: queuePrefix, consumed: queuePrefix }
+      return { sender: await world.start('web', { queuePrefix }), consumed: queuePrefix }
     }
     const none = await start()
-    // Two queues: where consumers have been seen to do little, sends are refused for what waits.
-    const many = { ...(await start()), consumed: world.newPrefix() }
+    const many = await start()
+    await publishMany(world.rabbitmq.url, `${many.consumed}.send`, world.many)
+    // Another queue to consume: where consumers have been seen to do little, sends are refused for what waits. In front of those that
+    // wait, of which nothing is known, so that nothing is sent for them.
+    many.consumed = world.newPrefix()
     const filler = await world.start('web', { queuePrefix: many.consumed })
-    // In front of those that wait, of which nothing is known, so that nothing is sent for them.
     await fill(filler, (SHORT_WARM_UP + world.rounds) * (jobs + SPARE))
-    for (const prefix of [many.ofSends, many.consumed]) {
-      await publishMany(world.rabbitmq.url, `${prefix}.send`, world.many)
-    }
+    await publishMany(world.rabbitmq.url, `${many.consumed}.send`, world.many)
     const sideBySide = createSideBySide()
     const round = async () => {
       const done = await sideBySide({ none, many }, async ({ sender, consumed }) => {
         const { rate: sends } = await sendMany(sender.url, jobs)
+        if (sender === none.sender) await fill(sender, SPARE)
         const drained = await consumer.ask('drain', { jobs, queuePrefix: consumed })
         return { sends, messages: rate(drained) }
       })
+      await emptyQueues(world.rabbitmq.url, `${none.consumed}.send`)
       return {
         send: { ours: done.many.sends, other: done.none.sends },
         consumer: { ours: done.many.messages, other: done.none.messages },
@@ -155,12 +155,11 @@ export const waitingRow: Row = row({
 
 interface Side {
   sender: Running
-  /** Prefixes of the queues. */
-  ofSends: string
+  /** Prefix of a queue. */
   consumed: string
 }
 
-/** A consumer that is told to stop finishes what it has in hand. */
+/** A consumer has more in hand than it is asked for, and finishes that when it is told to stop. */
 const SPARE = 250
 
 async function emptyRedis(world: World): Promise<string> {

@@ -5,13 +5,10 @@ import { machineTime } from '../clock.ts'
 import { type Cpu, sum, withCost } from '../cpu.ts'
 import { nextPhone, sendMany } from '../load.ts'
 import type { Program } from '../programs/program.ts'
-import { createSideBySide, type Line, quantile, type Row, row, WARM_UP } from '../row.ts'
+import { createSideBySide, type Line, quantile, type Row, row } from '../row.ts'
 import type { Running } from '../world.ts'
 
 const PACE = 500
-
-/** How many times as long as elsewhere: 1 % of them should be some. */
-const LONGER = 4
 
 const BARE = 'bare route and bare consumer: one Lua script, one confirmed publish, one call'
 
@@ -60,11 +57,11 @@ export const paceRow: Row = row({
     const ours = await pair('web', 'consumer')
     const parts = await pair('parts-web', 'parts-consumer')
     const bare = await pair('floor-web', 'floor-consumer')
-    const count = Math.ceil(PACE * LONGER * world.seconds)
+    const count = world.sends
 
     const burst = async ({ route, worker }: Pair): Promise<void> => {
-      await sendMany(route.url, world.jobs)
-      await worker.ask('drain', { jobs: world.jobs })
+      await sendMany(route.url, count)
+      await worker.ask('drain', { jobs: count })
     }
     const atPace = async ({ route, worker }: Pair): Promise<Paced> => {
       const drained = worker.ask('drain', { jobs: count })
@@ -82,7 +79,9 @@ export const paceRow: Row = row({
       const took = [...asked].map(([phone, at]) => (calls[phone] ?? Number.NaN) - at)
       return { took, cost: { asking, all: sum(cost) + asking, ...cost } }
     }
-    for (let i = 0; i < WARM_UP; i++) for (const each of [bare, parts, ours]) await burst(each)
+    for (let i = 0; i < world.rounds; i++) {
+      for (const each of [bare, parts, ours]) await burst(each)
+    }
     // From now on it notes them.
     await vendor.ask('calls')
     const sideBySide = createSideBySide()

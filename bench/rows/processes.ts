@@ -1,7 +1,10 @@
 /** What a second web process and a second consumer bring, on the cores that there are. */
-import { loadSends } from '../load.ts'
+import { sendMany } from '../load.ts'
+import { emptyQueues, fill } from '../queue.ts'
 import { createSideBySide, type Line, type Row, row, SHORT_WARM_UP } from '../row.ts'
 import { rate } from './consumer.ts'
+
+const total = (rates: number[]) => rates.reduce((sum, rate) => sum + rate, 0)
 
 const line = (about: Line): Line => ({ table: 'processes', ...about })
 
@@ -17,31 +20,24 @@ export const processesRow: Row = row({
     }),
   },
   async prepare(world) {
+    const jobs = world.jobs / 2
     const queuePrefix = world.newPrefix()
-    const webs = [
-      await world.start('web', { queuePrefix }),
-      await world.start('web', { queuePrefix }),
-    ]
+    const web = await world.start('web', { queuePrefix })
+    const webs = [web, await world.start('web', { queuePrefix })]
     const consumers = [
       await world.start('consumer', { queuePrefix }),
       await world.start('consumer', { queuePrefix }),
     ]
     const run = async (count: number) => {
       const used = webs.slice(0, count)
-      const loads = await Promise.all(used.map(({ url }) => loadSends(url, world.seconds)))
-      const sent = loads.reduce((sum, { count }) => sum + count, 0)
-      // Not all: one of two may take more than its part.
-      const each = Math.floor((0.9 * sent) / count)
+      const loads = await Promise.all(used.map(({ url }) => sendMany(url, world.sends)))
+      // More than are asked for: one of two may take more than its part.
+      await fill(web, count * jobs)
       const drained = await Promise.all(
-        consumers.slice(0, count).map((consumer) => consumer.ask('drain', { jobs: each })),
+        consumers.slice(0, count).map((consumer) => consumer.ask('drain', { jobs })),
       )
-      const jobs = drained.reduce((sum, { jobs }) => sum + jobs, 0)
-      const from = Math.min(...drained.map(({ from }) => from))
-      const to = Math.max(...drained.map(({ to }) => to))
-      return {
-        sends: loads.reduce((sum, { rate }) => sum + rate, 0),
-        messages: rate({ jobs, from, to }),
-      }
+      await emptyQueues(world.rabbitmq.url, `${queuePrefix}.send`)
+      return { sends: total(loads.map(({ rate }) => rate)), messages: total(drained.map(rate)) }
     }
     for (let i = 0; i < SHORT_WARM_UP; i++) await run(2)
     const sideBySide = createSideBySide()

@@ -1,8 +1,8 @@
 /** On what a send and an SMS spend the time of their processes, by V8's profiler. */
-import { fill, loadSends } from '../load.ts'
+import { sendMany } from '../load.ts'
 import { OWNERS, type Owner, type Times } from '../programs/profile.ts'
-import { publishMany } from '../queue.ts'
-import { type Figure, type Line, type Row, row, WARM_UP, warmed } from '../row.ts'
+import { fill, publishMany } from '../queue.ts'
+import { type Figure, type Line, type Row, row, warmed } from '../row.ts'
 import type { Running } from '../world.ts'
 import { drain } from './consumer.ts'
 import { loadPairs } from './embedded.ts'
@@ -34,9 +34,6 @@ const linesFor = ({ title, against, without }: Subject): [string, Line][] =>
     { table: 'profile', title: `${title}: ${NAMES[owner]}`, unit: 'µs of CPU', against },
   ])
 
-/** How many times as long as elsewhere: a profile is one of samples. */
-const LONGER = 2
-
 export const profileRow: Row = row({
   name: 'profile',
   byModule: true,
@@ -52,7 +49,7 @@ export const profileRow: Row = row({
     const ofSms = world.newPrefix()
     const filler = await world.start('web', { queuePrefix: ofSms })
     const consumer = await world.start('consumer', { queuePrefix: ofSms, vendor })
-    const bareQueue = `${queuePrefix}-bare`
+    const bareQueue = world.newPrefix()
     const bare = await world.start('floor-consumer', { queuePrefix: bareQueue, vendor })
 
     const times = async (program: Running, run: () => Promise<number>): Promise<Times> => {
@@ -62,15 +59,12 @@ export const profileRow: Row = row({
       return Object.fromEntries(OWNERS.map((owner) => [owner, all[owner] / units])) as Times
     }
     const jobs = world.jobs / 2
-    const seconds = LONGER * world.seconds
     const sends = (program: Running) =>
-      times(program, async () => (await loadSends(program.url, seconds)).count)
+      times(program, async () => (await sendMany(program.url, world.sends)).count)
     const pairs = (program: Running) =>
-      times(program, async () => (await loadPairs(program.url, seconds)).count)
+      times(program, async () => (await loadPairs(program.url, world.sends)).count)
     const drained = (program: Running) =>
-      times(program, async () => {
-        return (await drain(program, jobs)).count
-      })
+      times(program, async () => (await drain(program, jobs)).count)
     // Its queue, which `publishMany` would make as well.
     await publishMany(world.rabbitmq.url, `${bareQueue}.floor`, 1)
 
@@ -81,8 +75,7 @@ export const profileRow: Row = row({
       await publishMany(world.rabbitmq.url, `${bareQueue}.floor`, jobs)
       const sms = [await drained(consumer), await drained(bare)] as const
       return { ...figures(SEND, ...send), ...figures(EMBEDDED, ...both), ...figures(SMS, ...sms) }
-      // Half of it, for the time that it takes.
-    }, WARM_UP / 2)
+    }, world.rounds)
   },
 })
 

@@ -1,8 +1,9 @@
 /** The routes on Redis and RabbitMQ, against a bare route that does only what the parts cost. */
 import { costFigures, costLines, withCost } from '../cpu.ts'
-import { loadChecks, loadSends, sendToCheck } from '../load.ts'
+import { loadChecks, sendMany, sendToCheck } from '../load.ts'
 import type { Program } from '../programs/program.ts'
-import { createSideBySide, inTurn, LONG_WARM_UP, type Row, row, WARM_UP, warmed } from '../row.ts'
+import { emptyQueues } from '../queue.ts'
+import { createSideBySide, inTurn, type Row, row, warmed } from '../row.ts'
 import type { Running, World } from '../world.ts'
 
 const BARE_SEND = 'bare route: one Lua script, one confirmed persistent publish to a quorum queue'
@@ -34,12 +35,15 @@ export const sendRow: Row = row({
   },
   times: 3,
   async prepare(world) {
-    const { ours, parts, bare } = await startAll(world)
+    const queuePrefix = world.newPrefix()
+    const { ours, parts, bare } = await startAll(world, queuePrefix)
     const load = (program: Running) =>
-      withCost(world, { program }, () => loadSends(program.url, world.seconds))
+      withCost(world, { program }, () => sendMany(program.url, world.sends))
     const sideBySide = createSideBySide()
     const round = async () => {
       const done = await sideBySide({ bare, parts, ours }, load)
+      // Nobody consumes, and where nobody does sends are refused after a while.
+      await emptyQueues(world.rabbitmq.url, `${queuePrefix}.send`, `${queuePrefix}.floor`)
       return {
         rate: { ours: done.ours.rate, other: done.bare.rate },
         p99: { ours: done.ours.p99, other: done.bare.p99 },
@@ -47,8 +51,7 @@ export const sendRow: Row = row({
         ...costFigures(done.ours.cost, done.bare.cost),
       }
     }
-    // Its loads are short.
-    return warmed(round, 2 * LONG_WARM_UP)
+    return warmed(round, world.rounds)
   },
 })
 
@@ -77,18 +80,20 @@ export const verifyRow: Row = row({
     program: checkCosts.program,
     redis: checkCosts.redis,
   },
-  times: 2 * PROCESSES,
+  times: 6,
   async prepare(world) {
     const load = (program: Running, ids: string[]) =>
       withCost(world, { program }, () => loadChecks(program.url, ids))
     // By another process, so that ours does nothing that the others do not.
-    const sender = await world.start('web', { queuePrefix: world.newPrefix() })
+    const queuePrefix = world.newPrefix()
+    const sender = await world.start('web', { queuePrefix })
     const start = async () => {
-      const { ours, parts, bare } = await startAll(world)
+      const { ours, parts, bare } = await startAll(world, world.newPrefix())
       const sideBySide = createSideBySide()
       return async () => {
         const { ids } = await sendToCheck(sender.url, world.checks)
         const done = await sideBySide({ bare, parts, ours }, (program) => load(program, ids))
+        await emptyQueues(world.rabbitmq.url, `${queuePrefix}.send`)
         const { program, redis } = costFigures(done.ours.cost, done.bare.cost)
         return {
           rate: { ours: done.ours.rate, other: done.bare.rate },
@@ -98,12 +103,12 @@ export const verifyRow: Row = row({
         }
       }
     }
-    return warmed(await inTurn(PROCESSES, start), PROCESSES * WARM_UP)
+    return warmed(await inTurn(PROCESSES, start), world.rounds)
   },
 })
 
-async function startAll(world: World) {
-  const start = (program: Program) => world.start(program, { queuePrefix: world.newPrefix() })
+async function startAll(world: World, queuePrefix: string) {
+  const start = (program: Program) => world.start(program, { queuePrefix })
   return {
     ours: await start('web'),
     parts: await start('parts-web'),
