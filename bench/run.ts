@@ -12,7 +12,7 @@ import { ROWS } from './rows.ts'
 import { asTables, describe, say, write } from './table.ts'
 import { type Extent, inWorld } from './world.ts'
 
-const FULL: Extent = { rounds: 5, sends: 1000, checks: 1500, jobs: 1500, many: 100_000 }
+const FULL: Extent = { rounds: 5, sends: 1000, checks: 1500, jobs: 2000, many: 100_000 }
 
 /** Shows that every row runs; its figures say nothing. */
 const SMOKE: Extent = { rounds: 1, sends: 300, checks: 400, jobs: 300, many: 100 }

@@ -59,7 +59,7 @@ const FEW = 'with none but what is sent meanwhile'
 
 export const livesRow: Row = row({
   name: 'live',
-  times: 6,
+  times: 5,
   lines: Object.fromEntries(
     SIZES.flatMap((size) => {
       const beside = `with ${size === 1 ? '10⁵' : '10⁶'} live verifications in Redis`
@@ -113,7 +113,7 @@ export const livesRow: Row = row({
 
 export const waitingRow: Row = row({
   name: 'waiting',
-  times: 6,
+  times: 5,
   lines: {
     send: lineFor('`POST /sms/send` with 10⁵ messages in the queue', 'requests/s', FEW),
     consumer: lineFor('consumer, the same, no-op provider', 'messages/s', FEW),

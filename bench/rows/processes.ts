@@ -10,7 +10,6 @@ const line = (about: Line): Line => ({ table: 'processes', ...about })
 
 export const processesRow: Row = row({
   name: 'processes',
-  times: 2,
   lines: {
     web1: line({ title: '1 web process', unit: 'sends/s' }),
     web2: line({ title: '2 web processes', unit: 'sends/s', against: '1 web process' }),
