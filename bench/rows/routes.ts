@@ -80,7 +80,7 @@ export const verifyRow: Row = row({
     program: checkCosts.program,
     redis: checkCosts.redis,
   },
-  times: 6,
+  times: 5,
   async prepare(world) {
     const load = (program: Running, ids: string[]) =>
       withCost(world, { program }, () => loadChecks(program.url, ids))
