@@ -61,7 +61,7 @@ test('A row has as many rounds as it asks for, and its share is the median of th
 test('A target of which a round measured nothing is an error.', async () => {
   const nothing = row({
     ...{ name: 'some', lines: { rate: { title: '', unit: '', target: { share: {} } } } },
-    prepare: async () => async () => ({ rate: { ours: 1, other: 0 / 0 } }),
+    prepare: async () => async () => ({ rate: { ours: 1, other: Number.NaN } }),
   })
   await assert.rejects(
     measure(nothing, { rounds: 1 } as World),

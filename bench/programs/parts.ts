@@ -33,7 +33,7 @@ export function makeCheck(id: string, code: string): string[] {
   return [secrets.codeMac(id, code), secrets.subjectMac(IP), tokenHash(secrets.newId(id))]
 }
 
-export type Sealed = ReturnType<typeof makeSend>
+type Sealed = ReturnType<typeof makeSend>
 
 export const SEALED: Sealed = makeSend('+8613800138000')
 
